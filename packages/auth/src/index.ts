@@ -1,0 +1,1 @@
+export { loginFlags, loginRoutes } from './auth.ts';

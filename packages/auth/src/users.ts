@@ -1,0 +1,52 @@
+/** A user as in an htpasswd file. */
+export interface User {
+  name: string;
+  hash: string;
+}
+
+export type Users = ReadonlyMap<string, User>;
+
+/** The workshop's own: `user` with the password `password`. */
+export const workshopUsers: Users = new Map([
+  ['user', { name: 'user', hash: '$2a$10$KgFhp4HAaBCRAYbFp5XYUOKrbO90yrpUQte4eyafk4Tu6mnZcNWiK' }],
+]);
+
+/** A compare takes 2^cost rounds: at 14 a login holds a core for more than a second. */
+const HIGHEST_COST = 14;
+const bcryptHash = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/;
+
+export const costOf = (hash: string): number => Number(bcryptHash.exec(hash)?.[1]);
+
+/**
+ * Reads an htpasswd file; entries of other kinds than bcrypt are passed to `onOther`, a description each, and left out.
+ * @throws Error naming the line that is wrong; never a hash
+ */
+export function parseUsers(file: string, onOther: (entry: string) => void): Users {
+  const users = new Map<string, User>();
+  for (const [index, line] of file.split(/\r?\n/).entries()) {
+    if (line.trim() === '' || line.startsWith('#')) continue;
+    const at = `line ${index + 1}`;
+    const [, name, hash] = /^([^:]+):([^:]*)/.exec(line) ?? [];
+    if (name === undefined || hash === undefined) throw new Error(`${at} is not NAME:HASH`);
+    if (!hash.startsWith('$2')) {
+      onOther(`${at} (${name})`);
+      continue;
+    }
+    const cost = costOf(hash.trim());
+    if (!(cost >= 4 && cost <= HIGHEST_COST))
+      throw new Error(`${at} (${name}) has no bcrypt hash of a cost from 4 to ${HIGHEST_COST}`);
+    users.set(name, { name, hash: hash.trim() });
+  }
+  if (users.size === 0)
+    throw new Error('there is no user with a bcrypt hash; make one with htpasswd -nbB NAME PASSWORD');
+  return users;
+}
+
+/**
+ * What an unknown user's password is compared with, so that it takes as long as a known one's (the highest cost in use).
+ * Nobody has a password for it: its digest is all zeros.
+ */
+export function dummyHash(users: Users): string {
+  const cost = Math.max(...[...users.values()].map(({ hash }) => costOf(hash)));
+  return `$2a$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`;
+}

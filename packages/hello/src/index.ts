@@ -1,0 +1,1 @@
+export { helloRoutes } from './hello.ts';

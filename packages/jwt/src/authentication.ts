@@ -1,0 +1,82 @@
+import { type Config, Problem, Reloading, type Service, text, Unauthorized } from '@kubernetes-101/service';
+import type { onRequestHookHandler } from 'fastify';
+import { isShort, type KeySet, parseKeyDirectory, readKeyDirectory, secretKeySet, temporaryKeySet } from './keys.ts';
+import { Tokens } from './tokens.ts';
+
+export const keyFlags = {
+  keys: text(
+    'directory of JWT keys: one file a key, named by its kid, and a file signer with the kid that signs',
+    'DIR',
+  ),
+  secret: text('the one JWT key itself, as in the published labs; prefer -keys', 'KEY'),
+};
+
+type KeyConfig = Partial<Config<typeof keyFlags>>;
+
+/** Services that share tokens must be given a key that they share. */
+export const checkKeyFlags = ({ keys, secret }: KeyConfig): string[] =>
+  keys === undefined && secret === undefined
+    ? ['no key: give -keys DIR (make certs makes one) or -secret KEY']
+    : checkTemporaryKeyFlags({ keys, secret });
+
+export const checkTemporaryKeyFlags = ({ keys, secret }: KeyConfig): string[] =>
+  keys !== undefined && secret !== undefined ? ['-keys and -secret: give one of them'] : [];
+
+/**
+ * The tokens of a service, signed and verified with the keys that its flags name, or with a key for its lifetime.
+ * @throws Error saying which key file is wrong
+ */
+export function openTokens(service: Service, { keys, secret }: KeyConfig): Tokens {
+  if (keys !== undefined) return watchedTokens(service, keys);
+  let set: KeySet;
+  if (secret !== undefined) {
+    set = secretKeySet(secret);
+    if (isShort(secret))
+      service.log.warn('-secret has fewer than 32 bytes: it can be guessed; give a longer one, or -keys');
+  } else {
+    set = temporaryKeySet();
+    service.log.warn(
+      'no key given: tokens are signed with one that ends with this process; give -keys to share and keep one',
+    );
+  }
+  return measured(service, new Tokens(() => set));
+}
+
+function watchedTokens(service: Service, directory: string): Tokens {
+  const watched = new Reloading<KeySet>({
+    what: 'keys',
+    directory,
+    read: () => readKeyDirectory(directory),
+    parse: parseKeyDirectory,
+    onChange: () => tokens.forget(),
+    service,
+  });
+  const tokens = new Tokens(() => watched.current);
+  if (watched.current === undefined) service.log.warn(`${directory} holds no keys yet: not ready until it does`);
+  service.health.require(() => watched.current !== undefined);
+  service.metrics.gauge('jwt_keys', 'Keys that verify tokens', () => watched.current?.keys.size ?? 0);
+  return measured(service, tokens);
+}
+
+function measured({ metrics }: Service, tokens: Tokens): Tokens {
+  metrics.gauge('token_cache_entries', 'Verified tokens that are remembered', () => tokens.cached);
+  metrics.counter('token_cache_hits_total', 'Tokens that had been verified before', () => tokens.cacheHits);
+  metrics.counter('token_cache_misses_total', 'Tokens that had to be verified', () => tokens.cacheMisses);
+  return tokens;
+}
+
+const CHALLENGE = 'Bearer realm="kubernetes-101"';
+
+/** Lets only requests with a valid token pass (RFC 6750). @throws Unauthorized, or a 503 while there are no keys */
+export const authenticate =
+  (tokens: Tokens): onRequestHookHandler =>
+  (request, _reply, done) => {
+    const [, token] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? [];
+    if (token === undefined) done(new Unauthorized(CHALLENGE));
+    else if (tokens.verify(token) !== undefined) done();
+    else if (!tokens.ready) done(notReady());
+    else done(new Unauthorized(`${CHALLENGE}, error="invalid_token"`));
+  };
+
+/** What is answered while there are no keys. */
+export const notReady = () => new Problem(503, { headers: { 'retry-after': '5' }, detail: 'there are no keys yet' });
