@@ -82,6 +82,7 @@ function openUsers(service: Service, file: string | undefined): () => Users {
     service.log.warn(`${file} ${entry}: not a bcrypt hash, so this user cannot log in; use htpasswd -B`);
   const watched = new Reloading<Users>({
     what: 'users',
+    path: file,
     directory: dirname(file),
     read: () => readFileSync(file, 'utf8'),
     parse: (raw) => parseUsers(raw, onOther),

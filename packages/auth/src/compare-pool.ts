@@ -61,11 +61,17 @@ export class ComparePool {
     // Beside this file both in the source and in a bundle.
     const worker = new Worker(new URL(`./compare-worker${extname(import.meta.url)}`, import.meta.url));
     worker.unref();
-    worker.on('message', (matches: boolean) => this.#finish(worker, (task) => task.resolve(matches)));
-    worker.on('error', (error) => this.#finish(worker, (task) => task.reject(error as Error)));
-    worker.on('exit', () => {
-      const at = this.#idle.indexOf(worker);
-      if (at !== -1) this.#idle.splice(at, 1);
+    worker.on('message', (matches: boolean) => {
+      this.#take(worker)?.resolve(matches);
+      const next = this.#next();
+      if (next === undefined) this.#idle.push(worker);
+      else this.#run(worker, next);
+    });
+    worker.on('error', (error) => {
+      // The thread is gone; whoever waits gets a new one.
+      this.#take(worker)?.reject(error as Error);
+      const next = this.#next();
+      if (next !== undefined) this.#run(this.#start(), next);
     });
     return worker;
   }
@@ -75,16 +81,15 @@ export class ComparePool {
     worker.postMessage({ password: task.password, hash: task.hash });
   }
 
-  #finish(worker: Worker, settle: (task: Task) => void): void {
+  #take(worker: Worker): Task | undefined {
     const task = this.#busy.get(worker);
     this.#busy.delete(worker);
-    if (task !== undefined) settle(task);
+    return task;
+  }
+
+  #next(): Task | undefined {
     const [next] = this.#queue;
-    if (next === undefined) {
-      this.#idle.push(worker);
-    } else {
-      this.#queue.delete(next);
-      this.#run(worker, next);
-    }
+    if (next !== undefined) this.#queue.delete(next);
+    return next;
   }
 }

@@ -45,6 +45,7 @@ export function openTokens(service: Service, { keys, secret }: KeyConfig): Token
 function watchedTokens(service: Service, directory: string): Tokens {
   const watched = new Reloading<KeySet>({
     what: 'keys',
+    path: directory,
     directory,
     read: () => readKeyDirectory(directory),
     parse: parseKeyDirectory,

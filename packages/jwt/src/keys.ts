@@ -12,6 +12,8 @@ export interface KeySet {
 const SHORTEST_KEY = 32;
 const LONGEST_FILE = 4096;
 const SIGNER = 'signer';
+/** The names that a Secret can hold; not editors' copies (`key~`), which would keep a removed key alive, nor `..data`. */
+const fileName = /^[\w-][\w.-]*$/;
 
 const single = (kid: string, key: Buffer): KeySet => ({ signer: kid, keys: new Map([[kid, createSecretKey(key)]]) });
 
@@ -32,14 +34,16 @@ export function readKeyDirectory(directory: string): string {
   const at = () => (existsSync(data) ? realpathSync(data) : directory);
   for (;;) {
     const root = at();
-    const files = readdirSync(root).filter((name) => !name.startsWith('.'));
+    const files = readdirSync(root).filter((name) => fileName.test(name));
     const contents = files.sort().map((name) => [name, readKeyFile(join(root, name))]);
     if (at() === root) return JSON.stringify(contents);
   }
 }
 
 function readKeyFile(file: string): string {
-  const { size } = statSync(file);
+  const stats = statSync(file);
+  if (!stats.isFile()) throw new Error(`${file} is no file`);
+  const { size } = stats;
   if (size > LONGEST_FILE) throw new Error(`${file} has ${size} bytes: no key is longer than ${LONGEST_FILE}`);
   // Latin-1 keeps every byte. Editors end files with a newline that belongs to no key.
   return readFileSync(file, 'latin1').replace(/\r?\n$/, '');
@@ -62,6 +66,7 @@ export function parseKeyDirectory(raw: string): KeySet | undefined {
   }
   const signer = files.get(SIGNER)?.trim();
   if (signer === undefined) throw new Error(`there is no file ${SIGNER}: it holds the name of the key that signs`);
-  if (!keys.has(signer)) throw new Error(`${SIGNER} names ${JSON.stringify(signer)}, and there is no such key`);
+  if (!keys.has(signer))
+    throw new Error(`${SIGNER} names a key that is not there: the keys are ${[...keys.keys()].join(', ') || 'none'}`);
   return { signer, keys };
 }

@@ -53,7 +53,9 @@ export function createListener({ routes: plugins, requests, log, metrics, tls }:
   const routes = new Routes();
   const app = fastify({
     ...limits,
-    ...(tls === undefined ? { http: serverLimits } : { https: { ...serverLimits, ...tls } }),
+    ...(tls === undefined
+      ? { http: serverLimits }
+      : { https: { ...serverLimits, handshakeTimeout: 10 * SECOND, ...tls } }),
     // Requests are logged by `Requests`; with a logger of its own fastify would watch every answer once more.
     logger: false,
     genReqId: requestId,

@@ -3,8 +3,10 @@ import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 
 export interface ReloadingOptions<T> {
-  /** What is read, for the log and the metric: `keys`, `users`. */
+  /** What is read, for the metric; also the flag that named it: `keys`, `users`. */
   what: string;
+  /** The file or directory as that flag gave it. */
+  path: string;
   /** The directory to watch: a file's own watch dies when a Secret mount swaps its `..data` symlink. */
   directory: string;
   /** Reads the bytes that matter, as one text to compare; throws what is wrong. */
@@ -39,16 +41,20 @@ export class Reloading<T> {
         this.#reload();
       }, SETTLE).unref();
     };
-    this.#watcher = watch(options.directory, { persistent: false }, changed);
-    this.#watcher.on('error', () => this.#watcher?.close());
     this.#poll = setInterval(() => this.#reload(), POLL).unref();
     try {
+      this.#watcher = watch(options.directory, { persistent: false }, changed);
+      this.#watcher.on('error', () => this.#watcher?.close());
       this.#lastRaw = options.read();
       this.current = options.parse(this.#lastRaw);
     } catch (error) {
       this.close();
-      throw error;
+      throw new Error(`${this.#source}: ${(error as Error).message}`);
     }
+  }
+
+  get #source(): string {
+    return `-${this.#options.what} ${this.#options.path}`;
   }
 
   #reload(): void {
@@ -63,14 +69,14 @@ export class Reloading<T> {
       this.current = value;
       onChange?.(value);
       metrics.reloads.inc({ what, result: 'ok' });
-      log.info(`${what} reloaded`);
+      log.info(`${this.#source} was read again`);
     } catch (error) {
       const message = (error as Error).message;
       raw ||= `unreadable: ${message}`;
       // The poll sees the same fault again and again: it is told once.
       if (raw === this.#lastRaw) return;
       metrics.reloads.inc({ what, result: 'failed' });
-      log.error(`${what} not reloaded, the last good ones stay in use: ${message}`);
+      log.error(`${this.#source} cannot be used, what was read before stays in use: ${message}`);
     } finally {
       this.#lastRaw = raw;
     }

@@ -44,34 +44,17 @@ const sharedFlags = {
   'log-level': oneOf('what to log', 'info', ['silent', 'fatal', 'error', 'warn', 'info', 'debug']),
 };
 
+type FullConfig<F extends Flags> = Config<typeof sharedFlags> & Config<F>;
+
 /**
  * Runs a program until SIGTERM or SIGINT, then drains and exits 0.
  *
  * Exits 2 when the command line is wrong, 1 when the program cannot start or fails beyond repair.
  */
 export async function run<F extends Flags>(program: Program<F>, process: NodeJS.Process): Promise<void> {
-  const { name } = program;
   const version = process.env.VERSION || manifest.version;
-  const flags = { ...sharedFlags, ...program.flags };
-  let config: Config<typeof flags> | 'help' | 'version';
-  try {
-    config = parseCommandLine(
-      flags,
-      process.argv.slice(2),
-      process.env,
-      (given) => program.check?.(given as Partial<Config<F>>) ?? [],
-    );
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`${error.problems.map((problem) => `${name}: ${problem}\n`).join('')}\n${usage(name, flags)}`);
-    process.exitCode = 2;
-    return;
-  }
-  if (config === 'help' || config === 'version') {
-    process.stdout.write(config === 'help' ? usage(name, flags) : `${name} ${version}\n`);
-    return;
-  }
-  const shared = config as Config<typeof sharedFlags>;
+  const config = readCommandLine(program, version, process);
+  if (config === undefined) return;
 
   const stopping = new Promise<string>((resolve) => {
     // Listeners that stay: a second signal must not fall back to ending the process.
@@ -80,7 +63,7 @@ export async function run<F extends Flags>(program: Program<F>, process: NodeJS.
     process.on('disconnect', () => resolve('disconnect'));
   });
   const stream = new LogStream(process.stdout);
-  const log = createLog(name, shared['log-level'], stream);
+  const log = createLog(program.name, config['log-level'], stream);
   const exit = async (code: number) => {
     await stream.end(1000);
     process.exit(code);
@@ -89,38 +72,69 @@ export async function run<F extends Flags>(program: Program<F>, process: NodeJS.
     log.fatal({ err: error }, 'a bug: the process ends');
     void exit(1);
   });
-  process.stderr.on('error', () => {});
 
-  const metrics = new Metrics(name, version);
-  const requests = new Requests(name, metrics.requestDurations, log.isLevelEnabled('info') ? stream : undefined);
+  try {
+    await serve(program, version, config, { log, stream, stopping });
+    await exit(0);
+  } catch (error) {
+    process.stderr.write(`${program.name}: ${(error as Error).message}\n`);
+    await exit(1);
+  }
+}
+
+/** The flags; undefined when there is nothing to run, and everything has been said. */
+function readCommandLine<F extends Flags>(
+  { name, flags, check }: Program<F>,
+  version: string,
+  process: NodeJS.Process,
+): FullConfig<F> | undefined {
+  const all = { ...sharedFlags, ...flags };
+  try {
+    const config = parseCommandLine(all, process.argv.slice(2), process.env, check as never);
+    if (config === 'help') process.stdout.write(usage(name, all));
+    else if (config === 'version') process.stdout.write(`${name} ${version}\n`);
+    else return config as FullConfig<F>;
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`${error.problems.map((problem) => `${name}: ${problem}\n`).join('')}\n${usage(name, all)}`);
+    process.exitCode = 2;
+  }
+  return undefined;
+}
+
+async function serve<F extends Flags>(
+  program: Program<F>,
+  version: string,
+  config: FullConfig<F>,
+  { log, stream, stopping }: { log: Log; stream: LogStream; stopping: Promise<string> },
+): Promise<void> {
+  const metrics = new Metrics(program.name, version);
+  const requests = new Requests(
+    program.name,
+    metrics.requestDurations,
+    log.isLevelEnabled('info') ? stream : undefined,
+  );
   metrics.gauge('http_requests_in_flight', 'Requests that have no complete answer yet', () => requests.inFlight);
   metrics.counter('log_lines_dropped_total', 'Log lines that could not be written', () => stream.dropped);
   const health = new Health();
-  const versionRoute: FastifyPluginCallback = (app, _options, done) => {
+
+  const { routes, tls } = program.start({ log, metrics, health, version: versionRoute(version) }, config);
+  const shared = { requests, log, metrics };
+  const app = createListener({ ...shared, routes, ...(tls && { tls }) });
+  const healthPort = createListener({ ...shared, routes: [healthRoutes(health, metrics.registry)] });
+  health.require(() => app.app.server.listening);
+  log.info({ listener: 'health', address: await listen(healthPort, 'health', config.health) }, 'listening');
+  log.info({ listener: 'http', address: await listen(app, 'http', config.http) }, 'listening');
+
+  log.info({ signal: await stopping }, 'draining');
+  const times = { drainDelay: config['drain-delay'], shutdownTimeout: config['shutdown-timeout'] };
+  await drain(app, healthPort, { health, requests }, times);
+  log.info('stopped');
+}
+
+const versionRoute =
+  (version: string): FastifyPluginCallback =>
+  (app, _options, done) => {
     app.route({ method: METHODS, url: '/version', handler: () => ({ version }) });
     done();
   };
-
-  try {
-    const { routes, tls } = program.start({ log, metrics, health, version: versionRoute }, config as Config<F>);
-    const shape = { requests, log, metrics };
-    const app = createListener({ ...shape, routes, ...(tls && { tls }) });
-    const healthPort = createListener({ ...shape, routes: [healthRoutes(health, metrics.registry)] });
-    log.info({ listener: 'health', address: await listen(healthPort, 'health', shared.health) }, 'listening');
-    log.info({ listener: 'http', address: await listen(app, 'http', shared.http) }, 'listening');
-
-    log.info({ signal: await stopping }, 'draining');
-    await drain(
-      app,
-      healthPort,
-      { health, requests },
-      { drainDelay: shared['drain-delay'], shutdownTimeout: shared['shutdown-timeout'] },
-    );
-    log.info('stopped');
-    await exit(0);
-  } catch (error) {
-    await stream.end(1000);
-    process.stderr.write(`${name}: ${(error as Error).message}\n`);
-    process.exit(1);
-  }
-}
