@@ -18,7 +18,6 @@ const SECOND = 1000;
 /** Limits of every listener; why these: nginx in front keeps idle connections for 5 s, answers are awaited for 10 s. */
 const limits = {
   bodyLimit: 4 * KIB,
-  connectionTimeout: 30 * SECOND,
   keepAliveTimeout: 75 * SECOND,
   requestTimeout: 15 * SECOND,
 };

@@ -10,7 +10,7 @@ const STARTED = Symbol('started');
 const CURRENT = Symbol('response in progress');
 
 type Tracked = ServerResponse & { [ID]: string; [STARTED]: number };
-type TrackedSocket = Socket & { [CURRENT]?: ServerResponse };
+type TrackedSocket = Socket & { [CURRENT]?: ServerResponse | undefined };
 
 /** nginx's status for a client that went away before its answer was complete. */
 const CLIENT_CLOSED_REQUEST = 499;
@@ -46,12 +46,16 @@ export class Requests {
 
   track(server: Server, routes: Routes): void {
     const requests = this;
+    // Unique, not unguessable: a random start for the process, and a count; a UUID for each costs more than the log line.
+    const idStart = `${randomUUID().slice(0, 13)}-`;
+    let count = 0;
     function onClose(this: ServerResponse) {
       requests.#end(this as Tracked, routes);
     }
     server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
       const given = request.headers['x-request-id'];
-      const id = typeof given === 'string' && /^[\w.-]{1,64}$/.test(given) ? given : randomUUID();
+      const id = typeof given === 'string' && /^[\w.-]{1,64}$/.test(given) ? given : `${idStart}${count}`;
+      count += 1;
       (request as IncomingMessage & { [ID]: string })[ID] = id;
       (response as Tracked)[ID] = id;
       (response as Tracked)[STARTED] = performance.now();
@@ -71,7 +75,7 @@ export class Requests {
     const path = pathOf(request.url ?? '');
     this.inFlight -= 1;
     const socket = request.socket as TrackedSocket;
-    if (socket[CURRENT] === response) delete socket[CURRENT];
+    if (socket[CURRENT] === response) socket[CURRENT] = undefined;
     this.#durations.observe(
       routes.find(path) ?? 'unknown',
       methodLabels.has(method) ? method : 'other',
