@@ -38,11 +38,15 @@ function readTls(directory: string): TlsOptions {
   return { cert, key, ciphers, minVersion: 'TLSv1.2' };
 }
 
+/** Of this connection only (RFC 9110 §7.6.1), of a body that stays behind since no path reads one, or not for clients to say. */
+const notForwarded = new Set([
+  ...['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'expect'],
+  ...['content-length', 'content-type', 'forwarded', 'proxy-authorization'],
+]);
+
 function requestHeaders(request: FastifyRequest, headers: Record<string, unknown>) {
-  const { forwarded, expect, 'content-type': type, 'content-length': length, ...rest } = headers;
   return {
-    ...rest,
-    // What a client says of these is overwritten. No path reads a body, so the one that came was left behind.
+    ...Object.fromEntries(Object.entries(headers).filter(([name]) => !notForwarded.has(name))),
     'x-request-id': request.id,
     'x-forwarded-for': request.ip,
     'x-forwarded-host': request.host,
@@ -58,10 +62,11 @@ function onError(reply: FastifyReply, { error }: { error: { statusCode?: number 
   reply.send(new Problem(error.statusCode === 504 ? 504 : 502));
 }
 
-/** A path that URL parsing would change (`/x/../login`) is none of ours, and would reach another one upstream. */
+/** A path that URL parsing would change (`/x/../login`, `//login`) is none of ours, and would reach another one upstream. */
 function refuseChanged(request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void) {
-  const [path] = request.url.split('?', 1);
-  done(URL.parse(`http://upstream${path}`)?.pathname === path ? undefined : new Problem(404));
+  const [path = ''] = request.url.split('?', 1);
+  const plain = URL.parse(`http://upstream${path}`)?.pathname === path && !/\/\/|\.\.|%2f/i.test(path);
+  done(plain ? undefined : new Problem(404));
 }
 
 const proxy =

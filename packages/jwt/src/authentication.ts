@@ -72,7 +72,7 @@ const CHALLENGE = 'Bearer realm="kubernetes-101"';
 export const authenticate =
   (tokens: Tokens): onRequestHookHandler =>
   (request, _reply, done) => {
-    const [, token] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? [];
+    const [, token] = /^Bearer +(.+)$/i.exec(request.headers.authorization ?? '') ?? [];
     if (token === undefined) done(new Unauthorized(CHALLENGE));
     else if (tokens.verify(token) !== undefined) done();
     else if (!tokens.ready) done(notReady());

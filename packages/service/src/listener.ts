@@ -73,6 +73,8 @@ export function createListener({ routes: plugins, requests, log, metrics, tls }:
 
   app.addHook('onRoute', (route) => routes.add(route));
   app.addHook('onRequest', (request, reply, done) => {
+    // No route reads a body, so its type may be anything; fastify would refuse what it cannot parse.
+    delete request.headers['content-type'];
     reply.header('x-request-id', request.id);
     reply.header('x-content-type-options', 'nosniff');
     done(checkHeaders(request.raw) ?? (request.is404 ? noRoute(routes, request.url) : undefined));

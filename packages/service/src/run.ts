@@ -125,6 +125,8 @@ async function serve<F extends Flags>(
   health.require(() => app.app.server.listening);
   log.info({ listener: 'health', address: await listen(healthPort, 'health', config.health) }, 'listening');
   log.info({ listener: 'http', address: await listen(app, 'http', config.http) }, 'listening');
+  log.debug({ listener: 'health', routes: healthPort.routes.list() }, 'routes');
+  log.debug({ listener: 'http', routes: app.routes.list() }, 'routes');
 
   log.info({ signal: await stopping }, 'draining');
   const times = { drainDelay: config['drain-delay'], shutdownTimeout: config['shutdown-timeout'] };
