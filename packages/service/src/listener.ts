@@ -1,10 +1,11 @@
-import { METHODS as ALL_METHODS, type IncomingMessage, type Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { type FastifyInstance, type FastifyPluginCallback, type FastifyReply, fastify } from 'fastify';
 import type { Address } from './command-line.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import { METHODS as ALL_METHODS } from './node-http.ts';
 import { Problem, toProblem } from './problems.ts';
 import { type Requests, requestId, responseInProgress } from './requests.ts';
 import { pathOf, Routes } from './routes.ts';

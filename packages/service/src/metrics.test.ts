@@ -60,10 +60,10 @@ test('a process tells its own numbers as they are at each scrape', async () => {
   let [queued, dropped] = [3, 5];
   metrics.gauge('queue', 'what waits', () => queued);
   metrics.counter('dropped_total', 'what was lost', () => dropped);
-  expect(await metrics.registry.metrics()).toMatch(/^queue 3$[^]*^dropped_total 5$/m);
+  expect(await metrics.registry.metrics()).toMatch(/^queue 3$[\s\S]*^dropped_total 5$/m);
   [queued, dropped] = [1, 6];
   const text = await metrics.registry.metrics();
-  expect(text).toMatch(/^queue 1$[^]*^dropped_total 6$/m);
+  expect(text).toMatch(/^queue 1$[\s\S]*^dropped_total 6$/m);
   expect(text).toContain(`build_info{name="hello",version="2.0.0",node_version="${process.version}"} 1\n`);
   expect(text).toMatch(/^nodejs_eventloop_lag_seconds /m);
 });
