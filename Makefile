@@ -11,7 +11,7 @@ PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 export PATH
 PORT := 8080
 LOGS := pretty
-MANIFESTS := package.json pnpm-lock.yaml pnpm-workspace.yaml $(wildcard packages/*/package.json test/package.json bench/package.json)
+MANIFESTS := package.json pnpm-lock.yaml pnpm-workspace.yaml $(wildcard packages/*/package.json */package.json)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,6 @@ node_modules/.installed: $(MANIFESTS)
 	@touch $@
 
 clean: ## remove all that was made
-	rm -rf node_modules packages/*/node_modules test/node_modules bench/node_modules tls ca keys
+	rm -rf node_modules packages/*/node_modules {bench,docker,test}/node_modules docker/out tls ca keys
 
 .PHONY: help up dev certs test check bench format outdated install clean

@@ -60,7 +60,6 @@ export class ComparePool {
   #start(): Worker {
     // Beside this file both in the source and in a bundle.
     const worker = new Worker(new URL(`./compare-worker${extname(import.meta.url)}`, import.meta.url));
-    worker.unref();
     worker.on('message', (matches: boolean) => {
       this.#take(worker)?.resolve(matches);
       const next = this.#next();
@@ -69,10 +68,13 @@ export class ComparePool {
     });
     worker.on('error', (error) => {
       // The thread is gone; whoever waits gets a new one.
+      const at = this.#idle.indexOf(worker);
+      if (at !== -1) this.#idle.splice(at, 1);
       this.#take(worker)?.reject(error as Error);
       const next = this.#next();
       if (next !== undefined) this.#run(this.#start(), next);
     });
+    worker.unref();
     return worker;
   }
 

@@ -87,3 +87,7 @@ test('the dummy hash costs as much as the dearest one, and nothing matches it', 
     { numRuns: 20, examples: [[''], ['password']] },
   );
 });
+
+test('a line with its fields exchanged is refused without its hash', () => {
+  expect(() => parse(`${hash}:alice\n`)).toThrow('line 1 is not NAME:HASH');
+});

@@ -23,15 +23,17 @@ export const costOf = (hash: string): number => Number(bcryptHash.exec(hash)?.[1
  */
 export function parseUsers(file: string, onOther: (entry: string) => void): Users {
   const users = new Map<string, User>();
-  for (const [index, line] of file.split(/\r?\n/).entries()) {
+  for (const [index, line] of file.split('\n').entries()) {
     if (line.trim() === '' || line.startsWith('#')) continue;
     const at = `line ${index + 1}`;
-    const [, name, hash] = /^([^:]+):([^:]*)/.exec(line) ?? [];
-    if (name === undefined || hash === undefined) throw new Error(`${at} is not NAME:HASH`);
+    const [, name, hash] = /^([^:$][^:]{0,254}):([^:]*)/.exec(line) ?? [];
+    if (name === undefined || hash === undefined)
+      throw new Error(`${at} is not NAME:HASH`);
     if (!hash.startsWith('$2')) {
       onOther(`${at} (${name})`);
       continue;
     }
+    if (users.has(name)) throw new Error(`${at} (${name}): this name stands twice`);
     const cost = costOf(hash.trim());
     if (!(cost >= 4 && cost <= HIGHEST_COST))
       throw new Error(`${at} (${name}) has no bcrypt hash of a cost from 4 to ${HIGHEST_COST}`);

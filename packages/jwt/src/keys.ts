@@ -34,9 +34,14 @@ export function readKeyDirectory(directory: string): string {
   const at = () => (existsSync(data) ? realpathSync(data) : directory);
   for (;;) {
     const root = at();
-    const files = readdirSync(root).filter((name) => fileName.test(name));
-    const contents = files.sort().map((name) => [name, readKeyFile(join(root, name))]);
-    if (at() === root) return JSON.stringify(contents);
+    try {
+      const files = readdirSync(root).filter((name) => fileName.test(name));
+      const contents = files.sort().map((name) => [name, readKeyFile(join(root, name))]);
+      if (at() === root) return JSON.stringify(contents);
+    } catch (error) {
+      // Swapped, and the old directory removed, while it was being read.
+      if (at() === root) throw error;
+    }
   }
 }
 

@@ -289,3 +289,7 @@ test('keys rotate in three phases, pod by pod, without a valid token refused, an
   }
   expect([first.verify(old), second.verify(old)]).toEqual([undefined, undefined]);
 });
+
+test('a lifetime need not be in whole seconds', () => {
+  expect(fresh().verify(fresh().sign(user, 1.5) as string)).toBeDefined();
+});

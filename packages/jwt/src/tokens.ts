@@ -57,7 +57,7 @@ export class Tokens {
       keyid: set.signer,
       issuer: ISSUER,
       subject: user.name,
-      expiresIn: lifetime,
+      expiresIn: Math.floor(lifetime),
     });
   }
 

@@ -196,3 +196,27 @@ test('an address that is taken or does not exist is told in a sentence with the 
     'cannot listen on 192.0.2.1:0: this machine has no such address; choose another with -health',
   );
 });
+
+test('a client that resets its CONNECT harms nobody', async () => {
+  const errors: unknown[] = [];
+  const note = (error: unknown) => errors.push(error);
+  process.on('uncaughtException', note);
+  onTestFinished(() => void process.off('uncaughtException', note));
+  const socket = connect((listener.app.server.address() as AddressInfo).port, '127.0.0.1');
+  await once(socket, 'connect');
+  socket.write('CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n');
+  socket.resetAndDestroy();
+  expect(await receive(request('/quick', 'Connection: close\r\n'))).toContain('quick');
+  expect(errors).toEqual([]);
+});
+
+test('a body that cannot be parsed is answered in its turn, and told of once', async () => {
+  const client = send(`${request('/slow')}POST /quick HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`);
+  await until(() => logged().some(({ msg }) => msg === 'malformed request'));
+  client.socket.write('more nonsense');
+  await receive(request('/quick', 'Connection: close\r\n'));
+  release();
+  await client.closed;
+  expect(client.received.match(/HTTP.1.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 400']);
+  expect(logged().filter(({ msg }) => msg === 'malformed request')).toHaveLength(1);
+});

@@ -7,7 +7,7 @@ import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { METHODS as ALL_METHODS } from './node-http.ts';
 import { Problem, toProblem } from './problems.ts';
-import { type Requests, requestId, responseInProgress } from './requests.ts';
+import { answeredElsewhere, type Requests, requestId, responseInProgress } from './requests.ts';
 import { pathOf, Routes } from './routes.ts';
 
 /** The methods of the application's paths. The original answered POST (`curl -d ''`) like GET, and so does this one. */
@@ -91,9 +91,11 @@ export function createListener({ routes: plugins, requests, log, metrics, tls }:
   requests.track(server, routes);
   // The router knows neither; as ordinary requests they get an ordinary refusal.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
-  server.on('connect', (_request, socket: Socket) =>
-    endWith(socket, new Problem(405, { headers: { allow: METHODS.join(', ') } })),
-  );
+  server.on('connect', (_request, socket: Socket) => {
+    // Node takes its own listener away before it hands the socket over: a reset would end the process.
+    socket.on('error', () => socket.destroy());
+    refuse(socket, new Problem(405, { headers: { allow: METHODS.join(', ') } }));
+  });
   return { app, routes };
 }
 
@@ -159,6 +161,8 @@ function checkHeaders({ rawHeaders, headers, httpVersion }: IncomingMessage): Pr
   return undefined;
 }
 
+const REFUSED = Symbol('refused');
+
 const malformedStatus: Record<string, number> = {
   HPE_HEADER_OVERFLOW: 431,
   HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
@@ -167,23 +171,36 @@ const malformedStatus: Record<string, number> = {
 
 function answerMalformed(
   error: NodeJS.ErrnoException,
-  socket: Socket,
+  socket: Socket & { [REFUSED]?: boolean },
   { log, metrics }: Pick<ListenerOptions, 'log' | 'metrics'>,
 ): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  if (socket[REFUSED]) return;
+  const gone = error.code === 'HPE_INVALID_EOF_STATE' && responseInProgress(socket) !== undefined;
+  if (gone || error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
   }
+  // What follows on this connection is reported again and again.
+  socket[REFUSED] = true;
   const status = malformedStatus[error.code ?? ''] ?? 400;
   metrics.malformedRequests.inc({ status });
   log.info({ status, code: error.code }, 'malformed request');
-  const earlier = responseInProgress(socket);
-  if (earlier?.req.complete === true) {
-    // Answers go out in order: the good request before this one gets its own, and the connection ends with it.
-    earlier.shouldKeepAlive = false;
-    earlier.once('close', () => socket.destroy());
+  refuse(socket, new Problem(status));
+}
+
+/** Answers what is no request, or only half of one, when its turn comes, and ends the connection. */
+function refuse(socket: Socket, problem: Problem): void {
+  const last = responseInProgress(socket);
+  if (last === undefined) {
+    endWith(socket, problem);
+  } else if (last.req.complete) {
+    // The good request before this one gets its own answer, and the connection ends with it.
+    last.shouldKeepAlive = false;
+    last.once('close', () => socket.destroy());
   } else {
-    endWith(socket, new Problem(status));
+    answeredElsewhere(last, problem.status);
+    if (last.socket === null) last.once('socket', () => endWith(socket, problem));
+    else endWith(socket, problem);
   }
 }
 

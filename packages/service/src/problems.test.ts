@@ -41,3 +41,7 @@ test.for([
 ])('of anything else that was thrown, nothing is told (%o)', (thrown) =>
   expect(toProblem(thrown).body).toBe('{"status":500,"title":"Internal Server Error"}\n'),
 );
+
+test('even nothing may be thrown', () => {
+  for (const thrown of [undefined, null]) expect(toProblem(thrown).status).toBe(500);
+});

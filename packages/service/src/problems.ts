@@ -34,6 +34,6 @@ export class Unauthorized extends Problem {
 /** What to answer for anything that was thrown: itself, what fastify says of a bad request, or a 500 that tells nothing. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
-  const status = (error as { statusCode?: unknown }).statusCode;
+  const status = (error as { statusCode?: unknown } | null | undefined)?.statusCode;
   return new Problem(typeof status === 'number' && status >= 400 && status < 500 ? status : 500);
 }

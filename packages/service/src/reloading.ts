@@ -45,6 +45,10 @@ export class Reloading<T> {
     try {
       this.#watcher = watch(options.directory, { persistent: false }, changed);
       this.#watcher.on('error', () => this.#watcher?.close());
+    } catch {
+      // No such directory, which reading tells better; or no watches left on this machine: the poll sees changes too.
+    }
+    try {
       this.#lastRaw = options.read();
       this.current = options.parse(this.#lastRaw);
     } catch (error) {

@@ -7,9 +7,10 @@ import { originForm, pathOf, type Routes } from './routes.ts';
 
 const ID = Symbol('request id');
 const STARTED = Symbol('started');
+const STATUS = Symbol('status of an answer that did not go through the response');
 const CURRENT = Symbol('response in progress');
 
-type Tracked = ServerResponse & { [ID]: string; [STARTED]: number };
+type Tracked = ServerResponse & { [ID]: string; [STARTED]: number; [STATUS]?: number };
 type TrackedSocket = Socket & { [CURRENT]?: ServerResponse | undefined };
 
 /** nginx's status for a client that went away before its answer was complete. */
@@ -21,6 +22,11 @@ export const requestId = (request: IncomingMessage): string => (request as Incom
 
 /** The answer that a connection is in the middle of, if any. */
 export const responseInProgress = (socket: Socket): ServerResponse | undefined => (socket as TrackedSocket)[CURRENT];
+
+/** Says that a request was answered on its bare socket. */
+export const answeredElsewhere = (response: ServerResponse, status: number): void => {
+  (response as Tracked)[STATUS] = status;
+};
 
 /**
  * Every request of a process: its id, its log line, its duration, and how many are in flight.
@@ -69,7 +75,7 @@ export class Requests {
 
   #end(response: Tracked, routes: Routes): void {
     const request = response.req;
-    const status = response.writableFinished ? response.statusCode : CLIENT_CLOSED_REQUEST;
+    const status = response[STATUS] ?? (response.writableFinished ? response.statusCode : CLIENT_CLOSED_REQUEST);
     const milliseconds = performance.now() - response[STARTED];
     const method = request.method ?? '';
     const path = pathOf(request.url ?? '');

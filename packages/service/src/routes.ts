@@ -7,7 +7,7 @@ export function pathOf(target: string): string {
 }
 
 /** Absolute-form (`GET http://host/login`, RFC 9112 §3.2.2) as origin-form; anything else as it is. */
-export const originForm = (target: string): string => target.replace(/^https?:\/\/[^/?#]*\/?/i, '/');
+export const originForm = (target: string): string => target.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?#]*\/?/i, '/');
 
 /** Which paths a listener answers, and with which methods: for 405, and for metric labels that no client can make up. */
 export class Routes {
