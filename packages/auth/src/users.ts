@@ -27,8 +27,7 @@ export function parseUsers(file: string, onOther: (entry: string) => void): User
     if (line.trim() === '' || line.startsWith('#')) continue;
     const at = `line ${index + 1}`;
     const [, name, hash] = /^([^:$][^:]{0,254}):([^:]*)/.exec(line) ?? [];
-    if (name === undefined || hash === undefined)
-      throw new Error(`${at} is not NAME:HASH`);
+    if (name === undefined || hash === undefined) throw new Error(`${at} is not NAME:HASH`);
     if (!hash.startsWith('$2')) {
       onOther(`${at} (${name})`);
       continue;

@@ -29,12 +29,21 @@ const ciphers = [
   'ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':');
 
+function parsed<T>(name: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new Error(`${name} is no PEM (${(error as Error).message})`);
+  }
+}
+
 /** @throws Error saying what is wrong with the certificate or its key */
 function readTls(directory: string): TlsOptions {
   const [cert, key] = [readFileSync(join(directory, 'tls.crt')), readFileSync(join(directory, 'tls.key'))];
-  const certificate = new X509Certificate(cert);
+  const certificate = parsed('tls.crt', () => new X509Certificate(cert));
+  const privateKey = parsed('tls.key', () => createPrivateKey(key));
   if (certificate.validToDate < new Date()) throw new Error(`the certificate ended on ${certificate.validTo}`);
-  if (!certificate.checkPrivateKey(createPrivateKey(key))) throw new Error('tls.key does not belong to tls.crt');
+  if (!certificate.checkPrivateKey(privateKey)) throw new Error('tls.key does not belong to tls.crt');
   return { cert, key, ciphers, minVersion: 'TLSv1.2' };
 }
 

@@ -36,12 +36,13 @@ export const address = (help: string, fallback: string): Flag<Address> => ({
   },
 });
 
-export const port = (help: string, fallback: string): Flag<number> => ({
+export const port = (help: string, fallback: string, { max = 65_535 } = {}): Flag<number> => ({
   help,
   placeholder: 'PORT',
   fallback,
   parse: (text) => {
-    if (!/^\d{1,5}$/.test(text) || Number(text) > 65535) throw new Error('is no port between 0 and 65535');
+    if (!/^\d{1,5}$/.test(text) || Number(text) < 1 || Number(text) > max)
+      throw new Error(`is no port between 1 and ${max}`);
     return Number(text);
   },
 });

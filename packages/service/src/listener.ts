@@ -75,7 +75,7 @@ export function createListener({ routes: plugins, requests, log, metrics, tls }:
   app.addHook('onRoute', (route) => routes.add(route));
   app.addHook('onRequest', (request, reply, done) => {
     // No route reads a body, so its type may be anything; fastify would refuse what it cannot parse.
-    delete request.headers['content-type'];
+    if (request.headers['content-type'] !== undefined) delete request.headers['content-type'];
     reply.header('x-request-id', request.id);
     reply.header('x-content-type-options', 'nosniff');
     done(checkHeaders(request.raw) ?? (request.is404 ? noRoute(routes, request.url) : undefined));
@@ -175,8 +175,10 @@ function answerMalformed(
   { log, metrics }: Pick<ListenerOptions, 'log' | 'metrics'>,
 ): void {
   if (socket[REFUSED]) return;
-  const gone = error.code === 'HPE_INVALID_EOF_STATE' && responseInProgress(socket) !== undefined;
-  if (gone || error.code === 'ECONNRESET' || !socket.writable) {
+  // Else it is a failed TLS handshake, or a client that went away: nobody could read an answer.
+  const parsing = error.code?.startsWith('HPE_') || error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+  const halfSent = error.code === 'HPE_INVALID_EOF_STATE' && responseInProgress(socket) !== undefined;
+  if (!parsing || halfSent || !socket.writable) {
     socket.destroy();
     return;
   }

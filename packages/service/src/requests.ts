@@ -91,7 +91,7 @@ export class Requests {
     this.#stream?.write(
       `{"level":30,"time":${Date.now()}${this.#lineStart}${response[ID]}","method":"${method}","path":${JSON.stringify(
         path.length > LONGEST_LOGGED_PATH ? `${path.slice(0, LONGEST_LOGGED_PATH)}…` : path,
-      )},"status":${status},"durationMs":${milliseconds.toFixed(3)},"msg":"request"}\n`,
+      )},"status":${status},"durationMs":${Math.round(milliseconds * 1000) / 1000},"msg":"request"}\n`,
     );
   }
 }

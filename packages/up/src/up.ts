@@ -5,7 +5,7 @@ import { Child, type Spec, takenPorts } from './children.ts';
 import { toPaste } from './to-paste.ts';
 
 const flags = {
-  port: port('port of the monolith; the others keep their distance to it', '8080'),
+  port: port('port of the monolith; the others keep their distance to it', '8080', { max: 65_000 }),
   logs: oneOf('how to show the logs', 'pretty', ['pretty', 'json']),
   watch: oneOf('whether to restart a service when its source changes', 'no', ['no', 'yes']),
 };
@@ -79,9 +79,11 @@ export async function up(process: NodeJS.Process): Promise<void> {
         child.ended.then(() => Promise.reject(new Error(`${child.name} ended: the line above says why`))),
       ),
     );
-    await Promise.race([ready, signalled, ended]);
-    process.stdout.write(toPaste(portsFrom(config.port)));
-    await Promise.race([signalled, ended]);
+    const first = await Promise.race([ready.then(() => 'ready'), signalled, ended]);
+    if (first === 'ready') {
+      process.stdout.write(toPaste(portsFrom(config.port)));
+      await Promise.race([signalled, ended]);
+    }
   } catch (error) {
     fail(1, `up: ${(error as Error).message}\n`);
   }
