@@ -10,8 +10,8 @@ export const helloRoutes =
     app.route({
       method: METHODS,
       url: '/secure',
-      onRequest: authenticate(tokens),
-      handler: (_request, reply) => {
+      handler: (request, reply) => {
+        authenticate(tokens, request.headers.authorization);
         reply.header('cache-control', 'no-store');
         return { message: 'Hello' };
       },

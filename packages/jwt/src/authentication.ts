@@ -1,5 +1,4 @@
 import { type Config, Problem, Reloading, type Service, text, Unauthorized } from '@kubernetes-101/service';
-import type { onRequestHookHandler } from 'fastify';
 import { isShort, type KeySet, parseKeyDirectory, readKeyDirectory, secretKeySet, temporaryKeySet } from './keys.ts';
 import { Tokens } from './tokens.ts';
 
@@ -68,16 +67,13 @@ function measured({ metrics }: Service, tokens: Tokens): Tokens {
 
 const CHALLENGE = 'Bearer realm="kubernetes-101"';
 
-/** Lets only requests with a valid token pass (RFC 6750). @throws Unauthorized, or a 503 while there are no keys */
-export const authenticate =
-  (tokens: Tokens): onRequestHookHandler =>
-  (request, _reply, done) => {
-    const token = bearerToken(request.headers.authorization ?? '');
-    if (token === undefined) done(new Unauthorized(CHALLENGE));
-    else if (tokens.verify(token) !== undefined) done();
-    else if (!tokens.ready) done(notReady());
-    else done(new Unauthorized(`${CHALLENGE}, error="invalid_token"`));
-  };
+/** Returns when the Authorization header holds a valid token (RFC 6750). @throws Unauthorized, or a 503 while there are no keys */
+export function authenticate(tokens: Tokens, authorization = ''): void {
+  const token = bearerToken(authorization);
+  if (token === undefined) throw new Unauthorized(CHALLENGE);
+  if (tokens.verify(token) !== undefined) return;
+  throw tokens.ready ? new Unauthorized(`${CHALLENGE}, error="invalid_token"`) : notReady();
+}
 
 /** As everybody writes it, without the price of a regular expression over a long token; else as RFC 9110 §11.4 allows. */
 const bearerToken = (header: string): string | undefined =>

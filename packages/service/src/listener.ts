@@ -1,13 +1,14 @@
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { type FastifyInstance, type FastifyPluginCallback, type FastifyReply, fastify } from 'fastify';
 import type { Address } from './command-line.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import { METHODS as ALL_METHODS } from './node-http.ts';
+import { METHODS as ALL_METHODS, createServer } from './node-http.ts';
 import { Problem, toProblem } from './problems.ts';
-import { answeredElsewhere, type Requests, requestId, responseInProgress } from './requests.ts';
+import { type Requests, requestId, responseInProgress, TrackedResponse } from './requests.ts';
 import { pathOf, Routes } from './routes.ts';
 
 /** The methods of the application's paths. The original answered POST (`curl -d ''`) like GET, and so does this one. */
@@ -16,19 +17,19 @@ export const METHODS = ['GET', 'HEAD', 'POST'];
 const KIB = 1024;
 const SECOND = 1000;
 
-/** Limits of every listener; why these: nginx in front keeps idle connections for 5 s, answers are awaited for 10 s. */
+/** Limits of every listener; why these: nginx in front keeps idle connections for 5 s, and waits 10 s for an answer. */
 const limits = {
-  bodyLimit: 4 * KIB,
-  keepAliveTimeout: 75 * SECOND,
-  requestTimeout: 15 * SECOND,
-};
-const serverLimits = {
   headersTimeout: 10 * SECOND,
+  requestTimeout: 15 * SECOND,
+  keepAliveTimeout: 75 * SECOND,
   connectionsCheckingInterval: SECOND,
   maxHeaderSize: 8 * KIB,
   // Node's own answer to a missing Host is no problem document: checkHeaders answers instead.
   requireHostHeader: false,
 };
+const bodyLimit = 4 * KIB;
+/** Less than the shutdown timeout, so that a connection that never begins with TLS holds no process up. */
+const handshakeTimeout = 5 * SECOND;
 
 export type TlsOptions = Pick<SecureContextOptions, 'cert' | 'key' | 'ciphers' | 'minVersion'>;
 
@@ -51,11 +52,22 @@ export interface Listener {
  */
 export function createListener({ routes: plugins, requests, log, metrics, tls }: ListenerOptions): Listener {
   const routes = new Routes();
+  // Fastify routes; what every request needs happens before, where it costs a third of a hook.
+  const serverFactory = (route: RequestListener) => {
+    const handle = (request: IncomingMessage, response: ServerResponse) => {
+      requests.begin(request, response as TrackedResponse, routes);
+      const problem = checkHeaders(request);
+      if (problem === undefined) route(request, response);
+      else response.writeHead(problem.status, headersOf(problem)).end(problem.body);
+    };
+    const options = { ...limits, ServerResponse: TrackedResponse };
+    return tls === undefined
+      ? createServer(options, handle)
+      : createTlsServer({ ...options, ...tls, handshakeTimeout }, handle);
+  };
   const app = fastify({
-    ...limits,
-    ...(tls === undefined
-      ? { http: serverLimits }
-      : { https: { ...serverLimits, handshakeTimeout: 10 * SECOND, ...tls } }),
+    serverFactory,
+    bodyLimit,
     // Requests are logged by `Requests`; with a logger of its own fastify would watch every answer once more.
     logger: false,
     genReqId: requestId,
@@ -73,12 +85,8 @@ export function createListener({ routes: plugins, requests, log, metrics, tls }:
   app.setReplySerializer((payload) => `${JSON.stringify(payload)}\n`);
 
   app.addHook('onRoute', (route) => routes.add(route));
-  app.addHook('onRequest', (request, reply, done) => {
-    // No route reads a body, so its type may be anything; fastify would refuse what it cannot parse.
-    if (request.headers['content-type'] !== undefined) delete request.headers['content-type'];
-    reply.header('x-request-id', request.id);
-    reply.header('x-content-type-options', 'nosniff');
-    done(checkHeaders(request.raw) ?? (request.is404 ? noRoute(routes, request.url) : undefined));
+  app.setNotFoundHandler((request) => {
+    throw noRoute(routes, request.url);
   });
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error);
@@ -88,7 +96,6 @@ export function createListener({ routes: plugins, requests, log, metrics, tls }:
   for (const plugin of plugins) app.register(plugin);
 
   const server = app.server as Server;
-  requests.track(server, routes);
   // The router knows neither; as ordinary requests they get an ordinary refusal.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
   server.on('connect', (_request, socket: Socket) => {
@@ -126,18 +133,16 @@ export async function listen({ app }: Listener, flag: string, { host, port }: Ad
 }
 
 function answer(reply: FastifyReply, problem: Problem): void {
-  reply
-    .code(problem.status)
-    .headers({
-      'x-request-id': reply.request.id,
-      'x-content-type-options': 'nosniff',
-      'cache-control': 'no-store',
-      'content-type': problem.contentType,
-      ...problem.headers,
-    })
-    // As bytes: to a text of a JSON type fastify adds a charset, which the type does not have (RFC 9457 §3).
-    .send(Buffer.from(problem.body));
+  // As bytes: to a text of a JSON type fastify adds a charset, which the type does not have (RFC 9457 §3).
+  reply.code(problem.status).headers(headersOf(problem)).send(Buffer.from(problem.body));
 }
+
+const headersOf = (problem: Problem) => ({
+  'content-type': problem.contentType,
+  'content-length': Buffer.byteLength(problem.body),
+  'cache-control': 'no-store',
+  ...problem.headers,
+});
 
 function noRoute(routes: Routes, target: string): Problem {
   const route = routes.find(pathOf(target));
@@ -151,15 +156,22 @@ function checkHeaders({ rawHeaders, headers, httpVersion }: IncomingMessage): Pr
   let authorizations = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] as string;
-    if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
-    else if (name.length === 13 && name.toLowerCase() === 'authorization') authorizations += 1;
+    // Lengths first: this runs for every header of every request.
+    if (name.length === 4) hosts += is(name, 'host');
+    else if (name.length === 13) authorizations += is(name, 'authorization');
+    else if (name.length === 6 && is(name, 'expect') && !is(rawHeaders[index + 1] ?? '', '100-continue')) {
+      return new Problem(417);
+    }
   }
-  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1'))
+  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) {
     return new Problem(400, { detail: 'exactly one Host header is needed' });
-  if (authorizations > 1) return new Problem(400, { detail: 'more than one Authorization header' });
-  if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') return new Problem(417);
-  return undefined;
+  }
+  // No route reads a body, so its type may be anything; fastify would refuse what it cannot parse.
+  if (headers['content-type'] !== undefined) delete headers['content-type'];
+  return authorizations > 1 ? new Problem(400, { detail: 'more than one Authorization header' }) : undefined;
 }
+
+const is = (text: string, lowerCase: string): number => Number(text.toLowerCase() === lowerCase);
 
 const REFUSED = Symbol('refused');
 
@@ -200,7 +212,7 @@ function refuse(socket: Socket, problem: Problem): void {
     last.shouldKeepAlive = false;
     last.once('close', () => socket.destroy());
   } else {
-    answeredElsewhere(last, problem.status);
+    last.elsewhere = problem.status;
     if (last.socket === null) last.once('socket', () => endWith(socket, problem));
     else endWith(socket, problem);
   }
@@ -208,14 +220,7 @@ function refuse(socket: Socket, problem: Problem): void {
 
 /** Answers on a socket that no request belongs to, and ends it. */
 function endWith(socket: Socket, problem: Problem): void {
-  const headers = {
-    'content-type': problem.contentType,
-    'content-length': Buffer.byteLength(problem.body),
-    'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
-    connection: 'close',
-    ...problem.headers,
-  };
+  const headers = { ...headersOf(problem), 'x-content-type-options': 'nosniff', connection: 'close' };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const title = JSON.parse(problem.body).title;
   socket.end(`HTTP/1.1 ${problem.status} ${title}\r\n${lines.join('')}\r\n${problem.body}`, () => socket.destroy());

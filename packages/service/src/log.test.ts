@@ -101,7 +101,7 @@ test('lines are gathered, and held no longer than a blink', () => {
   vi.advanceTimersByTime(100);
   stream.write('c\n');
   vi.advanceTimersByTime(100);
-  expect(write.mock.calls.map(([text]) => text)).toEqual(['a\nb\n', 'c\n']);
+  expect(write.mock.calls.map(([piece]) => String(piece))).toEqual(['a\nb\n', 'c\n']);
 });
 
 test('when the reader comes back, lines are written again, whole and in order', async () => {

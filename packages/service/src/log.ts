@@ -3,6 +3,10 @@ import { type Logger, pino } from 'pino';
 
 export type Log = Logger;
 
+/** Bytes that are written at once, and that may wait for a slow reader. */
+const PIECE = 16_384;
+const LONGEST_QUEUE = 1_048_576;
+
 /**
  * Where log lines go: gathered into pieces, because one write a line would cost more than the request it tells of.
  *
@@ -13,8 +17,10 @@ export class LogStream {
   /** Lines that could not be written since the process began. */
   dropped = 0;
   readonly #stream: NodeJS.WritableStream & { writableLength: number };
+  // Bytes rather than a growing string: that would be a tree of pieces that the garbage collector copies again and again.
+  readonly #pending = Buffer.allocUnsafeSlow(PIECE);
+  #used = 0;
   #lines = 0;
-  #pending = '';
   #timer: NodeJS.Timeout | undefined;
 
   constructor(stream: NodeJS.WritableStream & { writableLength: number }) {
@@ -24,26 +30,32 @@ export class LogStream {
   }
 
   write(line: string): void {
-    this.#pending += line;
+    // No character takes more than three bytes for each of its UTF-16 units.
+    if (this.#used + line.length * 3 > PIECE) this.flush();
+    if (line.length * 3 > PIECE) {
+      this.#send(Buffer.from(line), 1);
+      return;
+    }
+    this.#used += this.#pending.write(line, this.#used);
     this.#lines += 1;
-    if (this.#pending.length > 16_384) this.flush();
     // Learners follow their probes live: a line is never held for longer than a blink.
-    else this.#timer ??= setTimeout(() => this.flush(), 100).unref();
+    this.#timer ??= setTimeout(() => this.flush(), 100).unref();
   }
 
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const lines = this.#lines;
-    const text = this.#pending;
+    if (this.#lines > 0) this.#send(Buffer.from(this.#pending.subarray(0, this.#used)), this.#lines);
+    this.#used = 0;
     this.#lines = 0;
-    this.#pending = '';
-    if (lines === 0) return;
-    if (this.#stream.writableLength > 1_048_576) {
+  }
+
+  #send(piece: Buffer, lines: number): void {
+    if (this.#stream.writableLength > LONGEST_QUEUE) {
       this.dropped += lines;
       return;
     }
-    this.#stream.write(text, (error) => {
+    this.#stream.write(piece, (error) => {
       if (error) this.dropped += lines;
     });
   }

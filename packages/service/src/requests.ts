@@ -1,32 +1,41 @@
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
 import type { LogStream } from './log.ts';
 import type { RequestDurations } from './metrics.ts';
+import { ServerResponse } from './node-http.ts';
 import { originForm, pathOf, type Routes } from './routes.ts';
 
 const ID = Symbol('request id');
-const STARTED = Symbol('started');
-const STATUS = Symbol('status of an answer that did not go through the response');
 const CURRENT = Symbol('response in progress');
 
-type Tracked = ServerResponse & { [ID]: string; [STARTED]: number; [STATUS]?: number };
-type TrackedSocket = Socket & { [CURRENT]?: ServerResponse | undefined };
+type TrackedRequest = IncomingMessage & { [ID]: string };
+type TrackedSocket = Socket & { [CURRENT]?: TrackedResponse | undefined };
+
+/** An answer that knows when its request began, and that carries what every answer carries. */
+export class TrackedResponse extends ServerResponse {
+  started = 0;
+  /** The status of an answer that went to the bare socket instead. */
+  elsewhere: number | undefined = undefined;
+
+  // As fastify and Node call it: its other forms are nobody's here.
+  override writeHead(status: number, given?: unknown): this {
+    const headers = (given ?? {}) as OutgoingHttpHeaders;
+    headers['x-request-id'] = requestId(this.req);
+    headers['x-content-type-options'] = 'nosniff';
+    return super.writeHead(status, headers);
+  }
+}
 
 /** nginx's status for a client that went away before its answer was complete. */
 const CLIENT_CLOSED_REQUEST = 499;
 const LONGEST_LOGGED_PATH = 256;
 const methodLabels = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
-export const requestId = (request: IncomingMessage): string => (request as IncomingMessage & { [ID]: string })[ID];
+export const requestId = (request: IncomingMessage): string => (request as TrackedRequest)[ID];
 
 /** The answer that a connection is in the middle of, if any. */
-export const responseInProgress = (socket: Socket): ServerResponse | undefined => (socket as TrackedSocket)[CURRENT];
-
-/** Says that a request was answered on its bare socket. */
-export const answeredElsewhere = (response: ServerResponse, status: number): void => {
-  (response as Tracked)[STATUS] = status;
-};
+export const responseInProgress = (socket: Socket): TrackedResponse | undefined => (socket as TrackedSocket)[CURRENT];
 
 /**
  * Every request of a process: its id, its log line, its duration, and how many are in flight.
@@ -39,6 +48,9 @@ export class Requests {
   inFlight = 0;
   /** While true, every answer ends its connection, so that clients move on before the listener closes. */
   draining = false;
+  // Unique, not unguessable: a random start for the process, and a count; a UUID for each costs more than the log line.
+  readonly #idStart = `${randomUUID().slice(0, 13)}-`;
+  #count = 0;
   readonly #lineStart: string;
   readonly #stream: LogStream | undefined;
   readonly #durations: RequestDurations;
@@ -50,33 +62,24 @@ export class Requests {
     this.#stream = stream;
   }
 
-  track(server: Server, routes: Routes): void {
-    const requests = this;
-    // Unique, not unguessable: a random start for the process, and a count; a UUID for each costs more than the log line.
-    const idStart = `${randomUUID().slice(0, 13)}-`;
-    let count = 0;
-    function onClose(this: ServerResponse) {
-      requests.#end(this as Tracked, routes);
-    }
-    server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
-      const given = request.headers['x-request-id'];
-      const id = typeof given === 'string' && /^[\w.-]{1,64}$/.test(given) ? given : `${idStart}${count}`;
-      count += 1;
-      (request as IncomingMessage & { [ID]: string })[ID] = id;
-      (response as Tracked)[ID] = id;
-      (response as Tracked)[STARTED] = performance.now();
-      (request.socket as TrackedSocket)[CURRENT] = response;
-      if (request.url?.charCodeAt(0) !== 47) request.url = originForm(request.url ?? '');
-      if (requests.draining) response.shouldKeepAlive = false;
-      requests.inFlight += 1;
-      response.on('close', onClose);
-    });
+  /** To be called with each request as it comes, before anything else sees it. */
+  begin(request: IncomingMessage, response: TrackedResponse, routes: Routes): void {
+    const given = request.headers['x-request-id'];
+    const made = `${this.#idStart}${this.#count}`;
+    (request as TrackedRequest)[ID] = typeof given === 'string' && /^[\w.-]{1,64}$/.test(given) ? given : made;
+    this.#count += 1;
+    response.started = performance.now();
+    (request.socket as TrackedSocket)[CURRENT] = response;
+    if (request.url?.charCodeAt(0) !== 47) request.url = originForm(request.url ?? '');
+    if (this.draining) response.shouldKeepAlive = false;
+    this.inFlight += 1;
+    response.on('close', () => this.#end(response, routes));
   }
 
-  #end(response: Tracked, routes: Routes): void {
+  #end(response: TrackedResponse, routes: Routes): void {
     const request = response.req;
-    const status = response[STATUS] ?? (response.writableFinished ? response.statusCode : CLIENT_CLOSED_REQUEST);
-    const milliseconds = performance.now() - response[STARTED];
+    const status = response.elsewhere ?? (response.writableFinished ? response.statusCode : CLIENT_CLOSED_REQUEST);
+    const milliseconds = performance.now() - response.started;
     const method = request.method ?? '';
     const path = pathOf(request.url ?? '');
     this.inFlight -= 1;
@@ -89,7 +92,7 @@ export class Requests {
       milliseconds / 1000,
     );
     this.#stream?.write(
-      `{"level":30,"time":${Date.now()}${this.#lineStart}${response[ID]}","method":"${method}","path":${JSON.stringify(
+      `{"level":30,"time":${Date.now()}${this.#lineStart}${requestId(request)}","method":"${method}","path":${JSON.stringify(
         path.length > LONGEST_LOGGED_PATH ? `${path.slice(0, LONGEST_LOGGED_PATH)}…` : path,
       )},"status":${status},"durationMs":${Math.round(milliseconds * 1000) / 1000},"msg":"request"}\n`,
     );
