@@ -40,9 +40,9 @@ export const responseInProgress = (socket: Socket): TrackedResponse | undefined 
 /**
  * Every request of a process: its id, its log line, its duration, and how many are in flight.
  *
- * This is the fast path. It listens to the server itself rather than through fastify's hooks and logger, which cost more
- * than the rest of a request, and which see neither clients that go away nor requests that never reach a route. The log
- * line is written by hand: everything in it is a number, a checked id or JSON.stringify's work.
+ * This is the fast path. It works on the bare request and response rather than through fastify's hooks and logger, which
+ * cost more than the rest of a request, and which see neither clients that go away nor requests that never reach a route.
+ * The log line is written by hand: everything in it is a number, a checked id or JSON.stringify's work.
  */
 export class Requests {
   inFlight = 0;
