@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { oneOf, parseCommandLine, port, UsageError, usage } from '@kubernetes-101/service';
 import { prettyFactory } from 'pino-pretty';
 import { Child, type Spec, takenPorts } from './children.ts';
@@ -85,7 +86,9 @@ export async function up(process: NodeJS.Process): Promise<void> {
       await Promise.race([signalled, ended]);
     }
   } catch (error) {
-    fail(1, `up: ${(error as Error).message}\n`);
+    // Ctrl-C goes to the children as well, and word of their end may come before it reaches us.
+    const stopped = await Promise.race([signalled.then(() => true), delay(200, false)]);
+    if (!stopped) fail(1, `up: ${(error as Error).message}\n`);
   }
   await Promise.all(children.map((child) => child.stop()));
 }
