@@ -40,7 +40,7 @@ test.for(['pretty', 'json'])(
     for (const path of ['/', '/login', '/secure', '/version', '/readiness', '/metrics'])
       for (const scheme of path === '/readiness' || path === '/metrics' ? ['http'] : ['http', 'https'])
         expect(
-          commands.some((line) => new RegExp(`${scheme}://[^/ ]+${path}$`).test(line)),
+          commands.some((line) => new RegExp(`${scheme}://[^/ ]+${path}( \\| grep .*)?$`).test(line)),
           `${scheme} ${path}`,
         ).toBe(true);
     skip(!hasCurl(), 'there is no curl on this machine');

@@ -27,22 +27,25 @@ export async function takenPorts(ports: number[]): Promise<number[]> {
 /** A service as a process of its own; what it prints goes to `onLine`, line by line. */
 export class Child {
   readonly name: string;
-  /** Resolves when the process has ended. */
-  readonly ended: Promise<unknown>;
+  /** Rejects when the process has ended. */
+  readonly failed: Promise<never>;
+  readonly #ended: Promise<unknown>;
   readonly #process: ChildProcess;
   readonly #health: string;
 
-  constructor({ name, port, args }: Spec, nodeFlags: string[], env: NodeJS.ProcessEnv, onLine: (line: string) => void) {
+  constructor({ name, port, args }: Spec, env: NodeJS.ProcessEnv, onLine: (line: string) => void) {
     this.name = name;
     this.#health = `http://${HOST}:${port + 1}/readiness`;
     const main = new URL(`../../${name}/src/main.ts`, import.meta.url).pathname;
     const addresses = ['-http', `${HOST}:${port}`, '-health', `${HOST}:${port + 1}`];
-    this.#process = spawn(process.execPath, [...nodeFlags, main, ...addresses, ...args], {
+    this.#process = spawn(process.execPath, [main, ...addresses, ...args], {
       env,
       // The channel tells the child when its parent is gone, however that ended.
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
-    this.ended = once(this.#process, 'exit');
+    this.#ended = once(this.#process, 'exit');
+    this.failed = this.#ended.then(() => Promise.reject(new Error(`${name} ended: the line above says why`)));
+    this.failed.catch(() => {});
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       if (stream) createInterface(stream).on('line', onLine);
     }
@@ -69,7 +72,7 @@ export class Child {
     if (!this.running) return;
     this.#process.kill('SIGTERM');
     const force = setTimeout(() => this.#process.kill('SIGKILL'), 12_000);
-    await this.ended;
+    await this.#ended;
     clearTimeout(force);
   }
 }

@@ -18,7 +18,8 @@ export function toPaste({
     `${curl} -H "Authorization: Bearer $TOKEN" ${url}/secure`,
   ];
   const health = (port: number) => `curl -i http://127.0.0.1:${port + 1}/readiness`;
-  const metrics = (port: number) => `curl http://127.0.0.1:${port + 1}/metrics`;
+  const metrics = (port: number) =>
+    `curl -s http://127.0.0.1:${port + 1}/metrics | grep http_request_duration_seconds_count`;
   const lines = [
     'Ready. In another terminal, from this folder:',
     '',

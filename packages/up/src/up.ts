@@ -3,12 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { oneOf, parseCommandLine, port, UsageError, usage } from '@kubernetes-101/service';
 import { prettyFactory } from 'pino-pretty';
 import { Child, type Spec, takenPorts } from './children.ts';
+import { nextChange } from './next-change.ts';
 import { toPaste } from './to-paste.ts';
 
 const flags = {
   port: port('port of the monolith; the others keep their distance to it', '8080', { max: 65_000 }),
   logs: oneOf('how to show the logs', 'pretty', ['pretty', 'json']),
-  watch: oneOf('whether to restart a service when its source changes', 'no', ['no', 'yes']),
+  watch: oneOf('whether to start everything again when the source changes', 'no', ['no', 'yes']),
 };
 
 /** Where each form listens when the monolith has `base`; the edge has 8443 when that is 8080. */
@@ -68,27 +69,34 @@ export async function up(process: NodeJS.Process): Promise<void> {
   // Stay deaf to further signals while the children end.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {});
   const { PATH, VERSION } = process.env;
-  const children = wanted.map((spec) => {
+  const env = { PATH, ...(VERSION && { VERSION }) };
+  const begin = (spec: Spec) => {
     const show = config.logs === 'json' ? (line: string) => `${line}\n` : prettyLine(spec.name, process.stdout.isTTY);
-    const env = { PATH, ...(VERSION && { VERSION }) };
-    return new Child(spec, config.watch === 'yes' ? ['--watch'] : [], env, (line) => process.stdout.write(show(line)));
-  });
-  try {
-    const ready = Promise.all(children.map((child) => child.ready(30_000)));
-    const ended = Promise.race(
-      children.map((child) =>
-        child.ended.then(() => Promise.reject(new Error(`${child.name} ended: the line above says why`))),
-      ),
-    );
-    const first = await Promise.race([ready.then(() => 'ready'), signalled, ended]);
-    if (first === 'ready') {
-      process.stdout.write(toPaste(portsFrom(config.port)));
-      await Promise.race([signalled, ended]);
+    return new Child(spec, env, (line) => process.stdout.write(show(line)));
+  };
+
+  let again = true;
+  while (again) {
+    const children = wanted.map(begin);
+    const stopped = signalled.then(() => 'stopped' as const);
+    const changed = config.watch === 'yes' ? nextChange() : new Promise<never>(() => {});
+    try {
+      const ready = Promise.all(children.map((child) => child.ready(30_000)));
+      const ended = Promise.race(children.map((child) => child.failed));
+      let first = await Promise.race([ready, stopped, changed, ended]);
+      if (typeof first !== 'string') {
+        process.stdout.write(toPaste(portsFrom(config.port)));
+        first = await Promise.race([stopped, changed, ended]);
+      }
+      again = first === 'changed';
+    } catch (error) {
+      // Ctrl-C goes to the children as well, and word of their end may come before it reaches us.
+      again = false;
+      if ((await Promise.race([stopped, delay(200)])) !== 'stopped') {
+        fail(1, `up: ${(error as Error).message}\n`);
+        if (config.watch === 'yes') again = (await Promise.race([stopped, changed])) === 'changed';
+      }
     }
-  } catch (error) {
-    // Ctrl-C goes to the children as well, and word of their end may come before it reaches us.
-    const stopped = await Promise.race([signalled.then(() => true), delay(200, false)]);
-    if (!stopped) fail(1, `up: ${(error as Error).message}\n`);
+    await Promise.all(children.map((child) => child.stop()));
   }
-  await Promise.all(children.map((child) => child.stop()));
 }
