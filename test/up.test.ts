@@ -54,7 +54,7 @@ test.for(['pretty', 'json'])(
     expect(output.match(/\{"message":"Hello"\}/g)).toHaveLength(4);
     expect(output.match(/\{"token":"[^"]+"\}/g)).toHaveLength(2);
     expect(output.match(/\{"version":"1\.0\.0"\}/g)).toHaveLength(2);
-    expect(output).toContain('http_request_duration_seconds_bucket');
+    expect(output).toContain('http_request_duration_seconds_count');
 
     running.interrupt();
     expect(await within('up ends', running.exited)).toEqual([0, null]);
