@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
 import { checkKeyFlags, keyFlags, LONGEST_LIFETIME, notReady, openTokens, type Tokens } from '@kubernetes-101/jwt';
@@ -30,6 +30,7 @@ type LoginConfig = Config<typeof loginFlags>;
 
 /** bcrypt looks at no more, so that two passwords that begin alike would be one. */
 const LONGEST_PASSWORD = 72;
+const LARGEST_FILE = 1_048_576;
 const CHALLENGE = 'Basic realm="kubernetes-101", charset="UTF-8"';
 const threads = Math.min(availableParallelism(), 4);
 /** A thread makes about 9 logins a second: the last in the queue waits 4 s, less than any client or proxy before us. */
@@ -84,11 +85,18 @@ function openUsers(service: Service, file: string | undefined): () => Users {
     what: 'users',
     path: file,
     directory: dirname(file),
-    read: () => readFileSync(file, 'utf8'),
+    read: () => readUsersFile(file),
     parse: (raw) => parseUsers(raw, onOther),
     service,
   });
   return () => watched.current ?? new Map();
+}
+
+function readUsersFile(file: string): string {
+  const stats = statSync(file);
+  // A pipe would never end.
+  if (!stats.isFile() || stats.size > LARGEST_FILE) throw new Error(`is no file of at most ${LARGEST_FILE} bytes`);
+  return readFileSync(file, 'utf8');
 }
 
 /** Aborted when the client hangs up before it has its answer. */
