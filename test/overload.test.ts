@@ -1,6 +1,8 @@
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import { hashSync } from 'bcryptjs';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { makeMaterials } from './drivers/materials.ts';
 import { keyA } from './helpers/keys.ts';
 import { basic, begin, filledDirectory, login, metric, send, until } from './helpers/operations.ts';
 import { RawConnection } from './helpers/raw-connection.ts';
@@ -47,6 +49,20 @@ describe('more logins than the queue holds', () => {
     await login(url);
   }, 60_000);
 
+  test('one connection cannot fill it', async () => {
+    const file = `slow:${slowHash}\nquick:${hashSync('quick', 4)}\n`;
+    const users = join(await filledDirectory({ users: file }), 'users');
+    const { url, healthUrl } = await begin('auth', [...secret, '-users', users]);
+    const request = `GET /login HTTP/1.1\r\n${host}Authorization: ${basic('slow', 'x').authorization}\r\n\r\n`;
+    const polite = await RawConnection.open(url, request.repeat(32));
+    await until('all of them wait', async () => (await metric(healthUrl, 'login_queue_length')) >= 32 - 4);
+    polite.hangUp();
+    const greedy = await RawConnection.open(url, request.repeat(storm));
+    await greedy.closed;
+    await until('the queue is empty', async () => (await metric(healthUrl, 'login_queue_length')) === 0);
+    expect(await login(url, 'quick', 'quick')).toMatch(/\./);
+  });
+
   test('clients that hang up free their places', async () => {
     const file = `slow:${slowHash}\nquick:${hashSync('quick', 4)}\n`;
     const users = join(await filledDirectory({ users: file }), 'users');
@@ -67,4 +83,21 @@ describe('more logins than the queue holds', () => {
     const aborted = () => log.entries().filter(({ path, status }) => path === '/login' && status === 499);
     await until('every client that hung up is in the log', () => aborted().length >= storm - refused);
   });
+});
+
+test('a client that sends without end and reads nothing is sent away by the edge', async () => {
+  const materials = await makeMaterials();
+  onTestFinished(() => materials.remove());
+  const hello = await begin('hello', secret);
+  const edge = await begin('edge', ['-tls', materials.tls, '-hello', hello.url, '-auth', hello.url]);
+  const { hostname, port } = new URL(edge.url);
+  const socket = connect({ host: hostname, port: Number(port), ca: materials.ca });
+  const closed = new Promise((resolve) => socket.on('close', resolve));
+  socket.on('error', () => {});
+  const total = 20_000;
+  socket.write(`GET / HTTP/1.1\r\n${host}\r\n`.repeat(total));
+  await closed;
+  await edge.log.waitFor(({ msg }) => msg === 'connection ended: too many requests ahead of their answers');
+  await until('nothing is in flight', async () => (await metric(edge.healthUrl, 'http_requests_in_flight')) <= 1);
+  expect(await metric(hello.healthUrl, 'http_request_duration_seconds_count', { route: '/' })).toBeLessThan(total / 10);
 });

@@ -172,6 +172,17 @@ export function httpContract(suite: Suite): void {
       },
     );
 
+    it('GET /#fragment is GET /', async () => {
+      expectJson(await app.rawRequest('GET', '/#fragment'), '{"message":"Hello"}\n');
+      expectJson(await app.rawRequest('GET', '/#fragment?query'), '{"message":"Hello"}\n');
+      expectUnauthorized(await app.rawRequest('GET', '/secure#fragment'), 'Bearer realm="kubernetes-101"');
+    });
+
+    it.each(['*', 'login', 'localhost:80', '?', '#'])('GET %s answers 400: it is no path', async (target) => {
+      expectProblem(await app.rawRequest('GET', target), 400);
+      expectProblem(await app.rawRequest('OPTIONS', target), 400);
+    });
+
     it('no path is answered with a server error', async () => {
       const byte = fc.integer({ min: 0x21, max: 0xff }).map((code) => String.fromCharCode(code));
       const piece = fc.oneof(
@@ -244,6 +255,14 @@ export function httpContract(suite: Suite): void {
       const answer = await app.rawRequest('GET', path, lines);
       expectProblem(answer, 400);
       expect(answer.headers).toHaveProperty('x-request-id');
+    });
+
+    it('GET /secure answers 200 whatever the Connection header names', async () => {
+      const authorization = `Authorization: ${await suite.bearer()}`;
+      const answers = await app.raw(
+        `GET /secure HTTP/1.1\r\nHost: ${app.host}\r\nConnection: close, authorization, x-request-id\r\n${authorization}\r\n\r\n`,
+      );
+      expect(answers.map(({ status }) => status)).toEqual([200]);
     });
 
     it.each(['a', 'A.b_c-9', 'x'.repeat(64)])('GET / takes over the request id %s', async (id) => {

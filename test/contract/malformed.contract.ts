@@ -151,6 +151,20 @@ export function malformedContract({ app, target }: Suite): void {
       expectProblem(answers.at(-1), 413);
     });
 
+    it.each([
+      ['POST / with two Hosts', 'POST', ['Host: other']],
+      ['POST / with two Authorizations', 'POST', ['Authorization: a', 'Authorization: b']],
+      ['POST / with an unknown expectation', 'POST', ['Expect: miracles']],
+      ['QUERY /', 'QUERY', []],
+    ])('%s is refused once, whatever its body holds', async (_case, method, lines) => {
+      const start = request(`${method} / HTTP/1.1`, ...lines, 'Transfer-Encoding: chunked');
+      for (const body of ['5\r\nhello\r\n', 'no chunk\r\n', `0\r\n\r\n${request('GET /version HTTP/1.1')}`]) {
+        const answers = await app.raw(start + body);
+        expect(answers.map(({ status }) => Math.floor(status / 100))).toEqual([4]);
+        expect(answers[0]?.headers).toMatchObject({ connection: 'close' });
+      }
+    });
+
     it('GET / with another expectation answers 417', async () => {
       const answers = await app.raw(app.text('GET', '/', ['Expect: miracles']));
       expect(answers).toHaveLength(1);

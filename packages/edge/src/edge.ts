@@ -56,6 +56,8 @@ const notForwarded = new Set([
 function requestHeaders(request: FastifyRequest, headers: Record<string, unknown>) {
   return {
     ...Object.fromEntries(Object.entries(headers).filter(([name]) => !notForwarded.has(name))),
+    // Left out where a client's Connection names it; neither nginx nor the services care for that.
+    ...(request.headers.authorization !== undefined && { authorization: request.headers.authorization }),
     'x-request-id': request.id,
     'x-forwarded-for': request.ip,
     'x-forwarded-host': request.host,
@@ -73,7 +75,7 @@ function onError(reply: FastifyReply, { error }: { error: { statusCode?: number 
 
 /** A path that URL parsing would change (`/x/../login`, `//login`) is none of ours, and would reach another one upstream. */
 function refuseChanged(request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void) {
-  const [path = ''] = request.url.split('?', 1);
+  const [path = ''] = request.url.split(/[?#]/, 1);
   const plain = URL.parse(`http://upstream${path}`)?.pathname === path && !/\/\/|\.\.|%2f/i.test(path);
   done(plain ? undefined : new Problem(404));
 }

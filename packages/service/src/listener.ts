@@ -15,6 +15,7 @@ import { pathOf, Routes } from './routes.ts';
 export const METHODS = ['GET', 'HEAD', 'POST'];
 
 const KIB = 1024;
+const SLASH = 47;
 const SECOND = 1000;
 
 /** Limits of every listener; why these: nginx in front keeps idle connections for 5 s, and waits 10 s for an answer. */
@@ -24,7 +25,7 @@ const limits = {
   keepAliveTimeout: 75 * SECOND,
   connectionsCheckingInterval: SECOND,
   maxHeaderSize: 8 * KIB,
-  // Node's own answer to a missing Host is no problem document: checkHeaders answers instead.
+  // Node's own answer to a missing Host is no problem document: `check` answers instead.
   requireHostHeader: false,
 };
 const bodyLimit = 4 * KIB;
@@ -55,8 +56,14 @@ export function createListener({ routes: plugins, requests, log, metrics, tls }:
   // Fastify routes; what every request needs happens before, where it costs a third of a hook.
   const serverFactory = (route: RequestListener) => {
     const handle = (request: IncomingMessage, response: ServerResponse) => {
-      requests.begin(request, response as TrackedResponse, routes);
-      const problem = checkHeaders(request);
+      if (!requests.begin(request, response as TrackedResponse, routes)) {
+        if (!request.socket.destroyed) log.info('connection ended: too many requests ahead of their answers');
+        request.socket.destroy();
+        return;
+      }
+      const problem = check(request);
+      // The body of neither is read, nor what follows it: fastify has rules of its own for that of QUERY.
+      if (problem !== undefined || request.method === 'QUERY') response.shouldKeepAlive = false;
       if (problem === undefined) route(request, response);
       else response.writeHead(problem.status, headersOf(problem)).end(problem.body);
     };
@@ -75,7 +82,7 @@ export function createListener({ routes: plugins, requests, log, metrics, tls }:
     exposeHeadRoutes: false,
     return503OnClosing: false,
     frameworkErrors: (error, _request, reply) => answer(reply, toProblem(error)),
-    clientErrorHandler: (error, socket) => answerMalformed(error, socket, { log, metrics }),
+    clientErrorHandler: (error, socket) => answerMalformed(error, socket, { requests, log, metrics }),
   }) as unknown as FastifyInstance;
 
   // Every method is routed and answered, and every body read (up to the limit) and ignored, a GET's too.
@@ -101,7 +108,7 @@ export function createListener({ routes: plugins, requests, log, metrics, tls }:
   server.on('connect', (_request, socket: Socket) => {
     // Node takes its own listener away before it hands the socket over: a reset would end the process.
     socket.on('error', () => socket.destroy());
-    refuse(socket, new Problem(405, { headers: { allow: METHODS.join(', ') } }));
+    refuse(socket, new Problem(405, { headers: { allow: METHODS.join(', ') } }), idFor(socket, requests));
   });
   return { app, routes };
 }
@@ -150,8 +157,12 @@ function noRoute(routes: Routes, target: string): Problem {
   return new Problem(405, { headers: { allow: routes.methods(route).join(', ') } });
 }
 
-/** What Node lets through: no or several Hosts (RFC 9112 §3.2), several Authorizations, an unknown Expect (RFC 9110 §10.1.1). */
-function checkHeaders({ rawHeaders, headers, httpVersion }: IncomingMessage): Problem | undefined {
+/**
+ * What Node lets through: a target that is no path (RFC 9112 §3.2), no or several Hosts, several Authorizations, an
+ * unknown Expect (RFC 9110 §10.1.1).
+ */
+function check({ url, rawHeaders, headers, httpVersion }: IncomingMessage): Problem | undefined {
+  if (url?.charCodeAt(0) !== SLASH) return new Problem(400, { detail: 'the request target is no path' });
   let hosts = 0;
   let authorizations = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) {
@@ -184,7 +195,7 @@ const malformedStatus: Record<string, number> = {
 function answerMalformed(
   error: NodeJS.ErrnoException,
   socket: Socket & { [REFUSED]?: boolean },
-  { log, metrics }: Pick<ListenerOptions, 'log' | 'metrics'>,
+  { requests, log, metrics }: Pick<ListenerOptions, 'requests' | 'log' | 'metrics'>,
 ): void {
   if (socket[REFUSED]) return;
   // Else it is a failed TLS handshake, or a client that went away: nobody could read an answer.
@@ -197,30 +208,42 @@ function answerMalformed(
   // What follows on this connection is reported again and again.
   socket[REFUSED] = true;
   const status = malformedStatus[error.code ?? ''] ?? 400;
+  const requestId = idFor(socket, requests);
   metrics.malformedRequests.inc({ status });
-  log.info({ status, code: error.code }, 'malformed request');
-  refuse(socket, new Problem(status));
+  log.info({ requestId, status, code: error.code }, 'malformed request');
+  refuse(socket, new Problem(status), requestId);
+}
+
+/** That of the request that turned out to be malformed while its body was read, else a new one. */
+function idFor(socket: Socket, requests: Requests): string {
+  const last = responseInProgress(socket);
+  return last === undefined || last.req.complete ? requests.newId() : requestId(last.req);
 }
 
 /** Answers what is no request, or only half of one, when its turn comes, and ends the connection. */
-function refuse(socket: Socket, problem: Problem): void {
+function refuse(socket: Socket, problem: Problem, id: string): void {
   const last = responseInProgress(socket);
   if (last === undefined) {
-    endWith(socket, problem);
-  } else if (last.req.complete) {
-    // The good request before this one gets its own answer, and the connection ends with it.
+    endWith(socket, problem, id);
+  } else if (last.req.complete || last.writableEnded) {
+    // The request before this one gets its own answer, and the connection ends with it.
     last.shouldKeepAlive = false;
     last.once('close', () => socket.destroy());
   } else {
     last.elsewhere = problem.status;
-    if (last.socket === null) last.once('socket', () => endWith(socket, problem));
-    else endWith(socket, problem);
+    if (last.socket === null) last.once('socket', () => endWith(socket, problem, id));
+    else endWith(socket, problem, id);
   }
 }
 
 /** Answers on a socket that no request belongs to, and ends it. */
-function endWith(socket: Socket, problem: Problem): void {
-  const headers = { ...headersOf(problem), 'x-content-type-options': 'nosniff', connection: 'close' };
+function endWith(socket: Socket, problem: Problem, id: string): void {
+  const headers = {
+    ...headersOf(problem),
+    'x-request-id': id,
+    'x-content-type-options': 'nosniff',
+    connection: 'close',
+  };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const title = JSON.parse(problem.body).title;
   socket.end(`HTTP/1.1 ${problem.status} ${title}\r\n${lines.join('')}\r\n${problem.body}`, () => socket.destroy());

@@ -8,9 +8,10 @@ import { originForm, pathOf, type Routes } from './routes.ts';
 
 const ID = Symbol('request id');
 const CURRENT = Symbol('response in progress');
+const UNANSWERED = Symbol('requests without an answer');
 
 type TrackedRequest = IncomingMessage & { [ID]: string };
-type TrackedSocket = Socket & { [CURRENT]?: TrackedResponse | undefined };
+type TrackedSocket = Socket & { [CURRENT]?: TrackedResponse | undefined; [UNANSWERED]?: number };
 
 /** An answer that knows when its request began, and that carries what every answer carries. */
 export class TrackedResponse extends ServerResponse {
@@ -25,7 +26,19 @@ export class TrackedResponse extends ServerResponse {
     headers['x-content-type-options'] = 'nosniff';
     return super.writeHead(status, headers);
   }
+
+  override end(chunk?: unknown, encoding?: unknown, callback?: unknown): this {
+    const socket = this.req.socket as TrackedSocket;
+    if (!this.writableEnded) socket[UNANSWERED] = (socket[UNANSWERED] ?? 0) - 1;
+    return super.end(chunk as never, encoding as never, callback as never);
+  }
 }
+
+/**
+ * Requests that one connection may send ahead of their answers (pipelining, RFC 9112 §9.3.2). Node would read without
+ * end for a client that reads nothing, and one connection could fill the login queue.
+ */
+const MOST_UNANSWERED = 32;
 
 /** nginx's status for a client that went away before its answer was complete. */
 const CLIENT_CLOSED_REQUEST = 499;
@@ -62,18 +75,31 @@ export class Requests {
     this.#stream = stream;
   }
 
-  /** To be called with each request as it comes, before anything else sees it. */
-  begin(request: IncomingMessage, response: TrackedResponse, routes: Routes): void {
-    const given = request.headers['x-request-id'];
-    const made = `${this.#idStart}${this.#count}`;
-    (request as TrackedRequest)[ID] = typeof given === 'string' && /^[\w.-]{1,64}$/.test(given) ? given : made;
+  /** An id for a request that brings none. */
+  newId(): string {
     this.#count += 1;
+    return `${this.#idStart}${this.#count}`;
+  }
+
+  /**
+   * To be called with each request as it comes, before anything else sees it.
+   * @returns false when its connection has too many that wait for an answer; the request is none of ours then
+   */
+  begin(request: IncomingMessage, response: TrackedResponse, routes: Routes): boolean {
+    const socket = request.socket as TrackedSocket;
+    const unanswered = socket[UNANSWERED] ?? 0;
+    if (unanswered === MOST_UNANSWERED) return false;
+    socket[UNANSWERED] = unanswered + 1;
+    socket[CURRENT] = response;
+    const given = request.headers['x-request-id'];
+    const wellFormed = typeof given === 'string' && /^[\w.-]{1,64}$/.test(given);
+    (request as TrackedRequest)[ID] = wellFormed ? given : this.newId();
     response.started = performance.now();
-    (request.socket as TrackedSocket)[CURRENT] = response;
     if (request.url?.charCodeAt(0) !== 47) request.url = originForm(request.url ?? '');
     if (this.draining) response.shouldKeepAlive = false;
     this.inFlight += 1;
     response.on('close', () => this.#end(response, routes));
+    return true;
   }
 
   #end(response: TrackedResponse, routes: Routes): void {

@@ -47,7 +47,7 @@ const sharedFlags = {
 type FullConfig<F extends Flags> = Config<typeof sharedFlags> & Config<F>;
 
 /**
- * Runs a program until SIGTERM or SIGINT, then drains and exits 0.
+ * Runs a program until SIGTERM, SIGINT or SIGHUP, then drains and exits 0.
  *
  * Exits 2 when the command line is wrong, 1 when the program cannot start or fails beyond repair.
  */
@@ -57,8 +57,10 @@ export async function run<F extends Flags>(program: Program<F>, process: NodeJS.
   if (config === undefined) return;
 
   const stopping = new Promise<string>((resolve) => {
-    // Listeners that stay: a second signal must not fall back to ending the process.
-    for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => resolve(signal));
+    // Listeners that stay: a second signal must not fall back to ending the process. SIGHUP: the terminal was closed.
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => resolve(signal));
+    // Node's own answer to it is to open a debugger's port.
+    process.on('SIGUSR1', () => {});
     // `make up` holds a channel to its children: when it is gone, so are they.
     process.on('disconnect', () => resolve('disconnect'));
   });
