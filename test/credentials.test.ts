@@ -1,6 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { chmod, copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { hashSync } from 'bcryptjs';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { sign, validClaims, validHeader } from './contract/tokens.ts';
 import { type Materials, makeMaterials } from './drivers/materials.ts';
@@ -74,6 +76,21 @@ describe('keys', () => {
   });
 });
 
+describe('a pipe, which would never end, in the place of a file: one line, exit 1', () => {
+  const cases = [
+    ['auth', 'users', (directory: string) => ['-secret', secret, '-users', join(directory, 'users')]],
+    ['hello', 'key-1', (directory: string) => ['-keys', directory]],
+    ['edge', 'tls.crt', (directory: string) => ['-tls', directory]],
+    ['edge', 'tls.key', (directory: string) => ['-tls', directory]],
+  ] as const;
+  test.for(cases)('%s, %s', async ([service, name, args]) => {
+    const directory = await temporaryDirectory();
+    if (name === 'tls.key') await copyFile(join(materials.tls, 'tls.crt'), join(directory, 'tls.crt'));
+    execFileSync('mkfifo', [join(directory, name)]);
+    expect(await refusal(service, args(directory))).toContain(`${join(directory, name)} is no file`);
+  });
+});
+
 describe('users', () => {
   const hash = '$2b$04$4JEYoFwMyOjEGHjyQaYjMuzgdoZOJcpUBXQiLBNSBPMlOLzLTfwW2';
   const faults: Record<string, [file: string, message: RegExp]> = {
@@ -88,6 +105,18 @@ describe('users', () => {
     expect(line).toMatch(message);
     expect(line).toContain(`-users ${path}`);
     expect(line).not.toContain('$2b$');
+  });
+
+  test('a file of another encoding than UTF-8: one line, exit 1', async () => {
+    const path = join(await temporaryDirectory(), 'users');
+    await writeFile(path, `zo\xeb:${hash}\n`, 'latin1');
+    expect(await refusal('auth', ['-secret', secret, '-users', path])).toContain(`-users ${path}`);
+  });
+
+  test('a byte order mark belongs to no name', async () => {
+    const path = join(await filledDirectory({ users: `\ufeffuser:${hashSync('password', 4)}\n` }), 'users');
+    const { url } = await begin('auth', ['-secret', secret, '-users', path]);
+    expect(await login(url, 'user', 'password')).toMatch(/\./);
   });
 
   test('a file that is missing: one line, exit 1', async () => {

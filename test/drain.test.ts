@@ -28,7 +28,7 @@ const hello = (...args: string[]) => begin('hello', ['-keys', materials.keys, ..
 const draining = (process: ServiceProcess) => process.log.waitFor(({ msg }) => msg === 'draining');
 
 describe('after SIGTERM', () => {
-  test.for(['SIGTERM', 'SIGINT'] as const)(
+  test.for(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
     '%s: not ready, alive, and every answer ends its connection',
     async (signal) => {
       const process = await hello('-drain-delay', '3s');
@@ -49,7 +49,7 @@ describe('after SIGTERM', () => {
     const process = await hello('-drain-delay', '2s');
     process.kill('SIGTERM');
     await draining(process);
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGINT', 'SIGTERM'] as const) {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
       process.kill(signal);
       expect(await send(process.url)).toMatchObject({ status: 200 });
     }
@@ -130,6 +130,15 @@ describe('after SIGTERM', () => {
     await endsWell(process);
     expect(servedWhileDraining(process)).toBeGreaterThan(0);
   });
+});
+
+test('SIGUSR1 opens no debugger', async () => {
+  const process = await hello();
+  process.kill('SIGUSR1');
+  expect(await send(process.url)).toMatchObject({ status: 200 });
+  process.kill('SIGTERM');
+  // Node tells of its debugger on stderr.
+  await endsWell(process);
 });
 
 describe('a signal at start-up', () => {

@@ -23,7 +23,7 @@ test('what cannot be used leaves the old keys in place, is logged once and count
     'key a has 0 bytes': keyFiles('a', { kid: 'a', secret: '' }),
     'signer names a key that is not there': keyFiles('b', a),
     'no file signer': { a: a.secret },
-    'is no longer than 4096|no key is longer than 4096': keyFiles('a', { kid: 'a', secret: 'x'.repeat(5000) }),
+    'more than 4096 are not read': keyFiles('a', { kid: 'a', secret: 'x'.repeat(5000) }),
     'nothing is there any more': {},
   };
   const token = tokenOf(a);

@@ -1,4 +1,3 @@
-import { readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
 import { checkKeyFlags, keyFlags, LONGEST_LIFETIME, notReady, openTokens, type Tokens } from '@kubernetes-101/jwt';
@@ -9,6 +8,7 @@ import {
   Problem,
   type Program,
   Reloading,
+  readRegularFile,
   type Service,
   text,
   Unauthorized,
@@ -16,7 +16,7 @@ import {
 import type { FastifyPluginCallback, FastifyReply } from 'fastify';
 import { parseBasic } from './basic.ts';
 import { ComparePool, PoolFull } from './compare-pool.ts';
-import { dummyHash, parseUsers, type Users, workshopUsers } from './users.ts';
+import { parseUsers, type Users, workshopUsers } from './users.ts';
 
 export const loginFlags = {
   'token-ttl': duration('how long a token is valid', '1h', { min: 1000, max: LONGEST_LIFETIME * 1000 }),
@@ -44,13 +44,13 @@ export function loginRoutes(service: Service, tokens: Tokens, config: LoginConfi
   service.metrics.gauge('logins_running', 'Logins that a thread is comparing', () => pool.running);
 
   async function isPassword(name: string, password: string, reply: FastifyReply): Promise<boolean> {
-    const known = users();
-    const user = known.get(name);
+    const { hashes, dummyHash } = users();
+    const known = hashes.get(name);
     const fits = Buffer.byteLength(password) <= LONGEST_PASSWORD;
     // Unknown names and impossible passwords take as long as any other, so that time tells nobody which names exist.
-    const hash = user !== undefined && fits ? user.hash : dummyHash(known);
+    const hash = known !== undefined && fits ? known : dummyHash;
     const matches = await pool.compare(fits ? password : '', hash, clientGone(reply));
-    return matches && user !== undefined && fits;
+    return matches && known !== undefined && fits;
   }
 
   return (app, _options, done) => {
@@ -85,18 +85,13 @@ function openUsers(service: Service, file: string | undefined): () => Users {
     what: 'users',
     path: file,
     directory: dirname(file),
-    read: () => readUsersFile(file),
+    // Of another encoding it would hold names that nobody can type; without a byte order mark, which Windows likes.
+    read: () => new TextDecoder('utf-8', { fatal: true }).decode(readRegularFile(file, LARGEST_FILE)),
     parse: (raw) => parseUsers(raw, onOther),
     service,
   });
-  return () => watched.current ?? new Map();
-}
-
-function readUsersFile(file: string): string {
-  const stats = statSync(file);
-  // A pipe would never end.
-  if (!stats.isFile() || stats.size > LARGEST_FILE) throw new Error(`is no file of at most ${LARGEST_FILE} bytes`);
-  return readFileSync(file, 'utf8');
+  // A file without users is an error, so there are some.
+  return () => watched.current as Users;
 }
 
 /** Aborted when the client hangs up before it has its answer. */

@@ -1,19 +1,21 @@
-/** A user as in an htpasswd file. */
-export interface User {
-  name: string;
-  hash: string;
+export interface Users {
+  /** bcrypt hashes by the users' names. */
+  hashes: ReadonlyMap<string, string>;
+  /**
+   * What an unknown user's password is compared with, so that it takes as long as a known one's (the highest cost in
+   * use). Nobody has a password for it: its digest is all zeros.
+   */
+  dummyHash: string;
 }
-
-export type Users = ReadonlyMap<string, User>;
-
-/** The workshop's own: `user` with the password `password`. */
-export const workshopUsers: Users = new Map([
-  ['user', { name: 'user', hash: '$2a$10$KgFhp4HAaBCRAYbFp5XYUOKrbO90yrpUQte4eyafk4Tu6mnZcNWiK' }],
-]);
 
 /** A compare takes 2^cost rounds: at 14 a login holds a core for more than a second. */
 const HIGHEST_COST = 14;
 const bcryptHash = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/;
+
+function makeUsers(hashes: ReadonlyMap<string, string>): Users {
+  const cost = Math.max(...[...hashes.values()].map(costOf));
+  return { hashes, dummyHash: `$2a$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}` };
+}
 
 export const costOf = (hash: string): number => Number(bcryptHash.exec(hash)?.[1]);
 
@@ -22,7 +24,7 @@ export const costOf = (hash: string): number => Number(bcryptHash.exec(hash)?.[1
  * @throws Error naming the line that is wrong; never a hash
  */
 export function parseUsers(file: string, onOther: (entry: string) => void): Users {
-  const users = new Map<string, User>();
+  const hashes = new Map<string, string>();
   for (const [index, line] of file.split('\n').entries()) {
     if (line.trim() === '' || line.startsWith('#')) continue;
     const at = `line ${index + 1}`;
@@ -32,22 +34,18 @@ export function parseUsers(file: string, onOther: (entry: string) => void): User
       onOther(`${at} (${name})`);
       continue;
     }
-    if (users.has(name)) throw new Error(`${at} (${name}): this name stands twice`);
+    if (hashes.has(name)) throw new Error(`${at} (${name}): this name stands twice`);
     const cost = costOf(hash.trim());
     if (!(cost >= 4 && cost <= HIGHEST_COST))
       throw new Error(`${at} (${name}) has no bcrypt hash of a cost from 4 to ${HIGHEST_COST}`);
-    users.set(name, { name, hash: hash.trim() });
+    hashes.set(name, hash.trim());
   }
-  if (users.size === 0)
+  if (hashes.size === 0)
     throw new Error('there is no user with a bcrypt hash; make one with htpasswd -nbB NAME PASSWORD');
-  return users;
+  return makeUsers(hashes);
 }
 
-/**
- * What an unknown user's password is compared with, so that it takes as long as a known one's (the highest cost in use).
- * Nobody has a password for it: its digest is all zeros.
- */
-export function dummyHash(users: Users): string {
-  const cost = Math.max(...[...users.values()].map(({ hash }) => costOf(hash)));
-  return `$2a$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`;
-}
+/** The workshop's own: `user` with the password `password`. */
+export const workshopUsers = makeUsers(
+  new Map([['user', '$2a$10$KgFhp4HAaBCRAYbFp5XYUOKrbO90yrpUQte4eyafk4Tu6mnZcNWiK']]),
+);

@@ -1,8 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import httpProxy from '@fastify/http-proxy';
-import { type Flag, Problem, type Program, type TlsOptions } from '@kubernetes-101/service';
+import { type Flag, Problem, type Program, readRegularFile, type TlsOptions } from '@kubernetes-101/service';
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
 
 const upstream = (name: string): Flag<string> => ({
@@ -29,6 +28,9 @@ const ciphers = [
   'ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':');
 
+/** Bytes: a certificate with a long chain. */
+const LARGEST_FILE = 131_072;
+
 function parsed<T>(name: string, parse: () => T): T {
   try {
     return parse();
@@ -39,7 +41,8 @@ function parsed<T>(name: string, parse: () => T): T {
 
 /** @throws Error saying what is wrong with the certificate or its key */
 function readTls(directory: string): TlsOptions {
-  const [cert, key] = [readFileSync(join(directory, 'tls.crt')), readFileSync(join(directory, 'tls.key'))];
+  const read = (name: string) => readRegularFile(join(directory, name), LARGEST_FILE);
+  const [cert, key] = [read('tls.crt'), read('tls.key')];
   const certificate = parsed('tls.crt', () => new X509Certificate(cert));
   const privateKey = parsed('tls.key', () => createPrivateKey(key));
   if (certificate.validToDate < new Date()) throw new Error(`the certificate ended on ${certificate.validTo}`);

@@ -1,6 +1,7 @@
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
+import { readRegularFile } from '@kubernetes-101/service';
 
 /** Keys by their `kid`; `signer` is the kid of the one that signs. All of them verify. */
 export interface KeySet {
@@ -45,14 +46,11 @@ export function readKeyDirectory(directory: string): string {
   }
 }
 
-function readKeyFile(file: string): string {
-  const stats = statSync(file);
-  if (!stats.isFile()) throw new Error(`${file} is no file`);
-  const { size } = stats;
-  if (size > LONGEST_FILE) throw new Error(`${file} has ${size} bytes: no key is longer than ${LONGEST_FILE}`);
-  // Latin-1 keeps every byte. Editors end files with a newline that belongs to no key.
-  return readFileSync(file, 'latin1').replace(/\r?\n$/, '');
-}
+// Latin-1 keeps every byte. Editors end files with a newline that belongs to no key.
+const readKeyFile = (file: string): string =>
+  readRegularFile(file, LONGEST_FILE)
+    .toString('latin1')
+    .replace(/\r?\n$/, '');
 
 /**
  * Makes keys of what `readKeyDirectory` read; undefined when there are no files yet.
