@@ -11,6 +11,9 @@ PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 export PATH
 PORT ?= 8080
 LOGS ?= pretty
+# A registry of one's own, such as localhost:5000.
+REGISTRY ?=
+IMAGES := $(foreach version,1.0.0 2.0.0,$(foreach name,monolith hello auth certgen,$(addsuffix /,$(REGISTRY))$(name):$(version)))
 MANIFESTS := package.json pnpm-lock.yaml pnpm-workspace.yaml $(wildcard packages/*/package.json */package.json)
 
 help: ## list the targets
@@ -25,12 +28,38 @@ dev: certs ## the same, starting again when the source changes
 certs: install ## make the certificates (tls/, ca/) and the JWT key (keys/) that are missing
 	@node packages/certgen/src/main.ts
 
-test: check ## types, lint, unit tests and the contract over both forms
+# The tests name the images as they are without a registry.
+test: check ## types, lint, and every test that this machine can run  (REQUIRE=docker: fail where Docker does not answer)
+	@if [ "$${REQUIRE-}" = docker ] || docker version >/dev/null 2>&1; then $(MAKE) -s images REGISTRY= >/dev/null; fi
 	@vitest run
 
 check: install ## types and lint alone
 	@tsc -p .
 	@biome check .
+
+images: docker ## build the images, as 1.0.0 and 2.0.0  (REGISTRY=host:5000: named for a registry of your own)
+	@echo 'Building images (the first time takes a while)'
+	@for image in $(IMAGES); do \
+	  name=$${image##*/}; \
+	  output=$$(DOCKER_BUILDKIT=1 docker build --progress plain -f docker/Dockerfile --target "$${name%:*}" \
+	    --build-arg VERSION="$${name#*:}" -t "$$image" . 2>&1) || { echo "$$output" >&2; exit 1; }; \
+	  echo "$$image"; \
+	done
+
+push: registry images ## send the images to a registry of your own  (REGISTRY=host:5000)
+	@for image in $(IMAGES); do \
+	  output=$$(docker push "$$image" 2>&1) || { echo "$$output" >&2; exit 1; }; \
+	  echo "pushed $$image"; \
+	done
+
+registry:
+	@[ -n '$(REGISTRY)' ] || { echo "REGISTRY is missing: say where to, as in 'make push REGISTRY=localhost:5000'" >&2; exit 1; }
+
+docker:
+	@command -v docker >/dev/null || { \
+	  echo "docker is missing: install Docker (docs.docker.com/get-docker), or type 'make up', which does without" >&2; exit 1; }
+	@why=$$(docker version 2>&1 >/dev/null) || { \
+	  echo "Docker does not answer: start it, then type the same again ($$(tail -n 1 <<<"$$why"))" >&2; exit 1; }
 
 bench: install ## measure speed and memory, as ratios to a bare server
 	@node bench/src/main.ts
@@ -51,7 +80,7 @@ node_modules/.installed: $(MANIFESTS)
 	@$(PNPM) install --frozen-lockfile
 	@touch $@
 
-clean: ## remove all that was made
+clean: ## remove what was made in this directory  (images stay in Docker: 'docker image rm' removes them)
 	rm -rf node_modules packages/*/node_modules {bench,docker,test}/node_modules docker/out tls ca keys
 
-.PHONY: help up dev certs test check bench format outdated install clean
+.PHONY: help up dev certs test check images push registry docker bench format outdated install clean
