@@ -3,11 +3,13 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { fillDirectory } from './directory.ts';
+import { Directory } from './directory.ts';
 import { type Entry, FileProblem } from './file-set.ts';
+import { fill } from './fill.ts';
 
 const now = new Date();
 const allPaths = ['ca/ca.key', 'tls/tls.key', 'tls/ca.crt', 'tls/tls.crt', 'keys/key-1', 'keys/signer'];
+const fillDirectory = (directory: string, at: Date) => fill(new Directory(directory), at);
 const made = (entries: Entry[]) => entries.filter(({ why }) => why !== undefined).map(({ path }) => path);
 const problem = (out: string) => fillDirectory(out, now).catch((error: unknown) => error);
 let directory: string;

@@ -8,6 +8,9 @@ export interface Entry {
   why?: string | undefined;
 }
 
+/** Names of files that are looked at: not hidden ones, nor editors' copies, nor a volume's lost+found. */
+export const ownName = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
+
 /** What certgen cannot, or must not, put right by itself. The message says what is wrong and what to do. */
 export class FileProblem extends Error {
   readonly path: string;

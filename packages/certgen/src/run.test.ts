@@ -19,7 +19,7 @@ beforeEach(async () => {
 async function certgen(...args: string[]) {
   const out: string[] = [];
   const err: string[] = [];
-  const code = await run(args, now, { write: (text) => out.push(text) }, { write: (text) => err.push(text) });
+  const code = await run(args, {}, now, { write: (text) => out.push(text) }, { write: (text) => err.push(text) });
   return { code, out: out.join(''), err: err.join('') };
 }
 
@@ -53,7 +53,7 @@ test('-help prints the usage and makes nothing', async () => {
   expect(await certgen('-help')).toEqual({ code: 0, out: expect.stringMatching(/^Usage: certgen/), err: '' });
 });
 
-test.for([['-out'], ['-out='], ['-bad'], ['-out', '-help'], ['surplus'], ['-']])(
+test.for([['-out'], ['-out', 'a', '-secrets'], ['-out='], ['-bad'], ['-out', '-help'], ['surplus'], ['-']])(
   '%s is refused with the usage',
   async (args) => {
     const { code, out, err } = await certgen(...args);
