@@ -132,7 +132,7 @@ export class Client {
     const text = `${JSON.stringify(told)} ${shown}`;
     expect(text).not.toMatch(/fastify|undici|node|stack|127\.0\.0\.1|\[::1\]|x-powered-by/i);
     expect(server).toBe(this.#front === 'nginx' ? 'nginx' : undefined);
-    if (this.#front === 'node') expect(headers).toHaveProperty('x-content-type-options', 'nosniff');
+    expect(headers).toHaveProperty('x-content-type-options', 'nosniff');
     if (headers['content-type']?.startsWith('application/problem+json') && body !== '') {
       const { detail, ...problem } = JSON.parse(body);
       expect(problem).toEqual({ status, title: STATUS_CODES[status] });

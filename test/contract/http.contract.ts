@@ -15,6 +15,9 @@ const unknownPaths = [
   ...['/healthz', '/readiness', '/healthz/status', '/readiness/status', '/metrics', '/%68ealthz', '/healthz/'],
 ];
 
+/** Of those, what nginx's parser refuses before it looks at any other line: NUL, and what leads out of the root. */
+const refusedByNginx = ['/login%00', '/..%2f..%2fetc%2fpasswd'];
+
 const contentTypes = {
   'of a form': 'application/x-www-form-urlencoded',
   'of JSON': 'application/json',
@@ -31,6 +34,7 @@ const chunked = (body: string) => `${body.length.toString(16)}\r\n${body}\r\n0\r
 
 export function httpContract(suite: Suite): void {
   const { app } = suite;
+  const nginx = suite.target.front === 'nginx';
   const rawHeadersFor = async (path: string) =>
     Object.entries(await suite.headersFor(path)).map(([name, value]) => `${name}: ${value}`);
 
@@ -131,12 +135,21 @@ export function httpContract(suite: Suite): void {
   describe('paths', () => {
     it.each(unknownPaths)('GET %s answers 404', async (path) => {
       const answer = await app.rawRequest('GET', path);
+      if (nginx && refusedByNginx.includes(path)) {
+        expectProblem(answer, 400);
+        return;
+      }
       expectProblem(answer, 404);
       expect(answer.body).toBe('{"status":404,"title":"Not Found"}\n');
     });
 
     it.each(['HEAD', 'POST', ...otherMethods])('%s /nope answers 404', async (method) => {
       const answer = await app.send(method, '/nope');
+      if (nginx && method === 'TRACE') {
+        // nginx passes it on to nobody, so it does not know the path.
+        expectProblem(answer, 405);
+        return;
+      }
       expectProblem(answer, 404);
       expect(answer.headers).not.toHaveProperty('allow');
       expect(answer.headers['content-length']).toBe('35');
@@ -163,6 +176,11 @@ export function httpContract(suite: Suite): void {
     it.each(['http://example.com', 'https://example.com:444', 'HTTP://user@[::1]:8080'])(
       'GET %s… (absolute form) answers as the path in it',
       async (origin) => {
+        if (nginx && origin.includes('@')) {
+          // RFC 9110 §4.2.4 lets a recipient take a user's name before the host for an error.
+          expectProblem(await app.rawRequest('GET', `${origin}/`), 400);
+          return;
+        }
         expectJson(await app.rawRequest('GET', `${origin}/`), '{"message":"Hello"}\n');
         expectJson(await app.rawRequest('GET', `${origin}/?a=http://b/c`), '{"message":"Hello"}\n');
         expectUnauthorized(await app.rawRequest('GET', `${origin}/secure`), 'Bearer realm="kubernetes-101"');
@@ -305,7 +323,9 @@ export function httpContract(suite: Suite): void {
       ['an unknown expectation', '/', 'Expect: miracles', 417],
     ])('the request id is returned with the answer to %s', async (_case, path, line, status) => {
       const answer = await app.rawRequest('GET', path, ['X-Request-Id: given', line]);
-      expect(answer).toMatchObject({ status, headers: { 'x-request-id': 'given' } });
+      // nginx reads no header after a request line that is malformed.
+      const id = nginx && path === '/%zz' ? expect.any(String) : 'given';
+      expect(answer).toMatchObject({ status, headers: { 'x-request-id': id } });
     });
   });
 

@@ -26,9 +26,12 @@ export function logsContract(suite: Suite): void {
   async function settle(logs: readonly ReadableLog[]): Promise<void> {
     const id = randomUUID();
     const headers = { 'x-request-id': id };
-    await app.send('GET', '/version', { headers });
-    await app.send('GET', '/login', { headers });
-    const shown = () => logs.map((log) => log.lines().some((line) => line.includes(id)));
+    // Several processes of one name take turns: until each had one.
+    const shown = async () => {
+      await app.send('GET', '/version', { headers });
+      await app.send('GET', '/login', { headers });
+      return logs.map((log) => log.lines().some((line) => line.includes(id)));
+    };
     await expect.poll(shown, { timeout: 10_000 }).toEqual(logs.map(() => true));
   }
 
@@ -60,6 +63,8 @@ export function logsContract(suite: Suite): void {
               path,
               status,
               durationMs: expect.any(Number),
+              // Which of several answered.
+              ...(line.name === 'nginx' && { upstream: expect.any(String) }),
               msg: 'request',
             });
           }
@@ -73,7 +78,7 @@ export function logsContract(suite: Suite): void {
       expect(lines.length).toBe(logs.length === 1 ? 1 : 2);
     });
 
-    suite.itNeeds(['logs'], 'has a line with status 499 for a client that went away', async ({ logs }) => {
+    suite.itNeeds(['logs'], 'has a line for a client that went away', async ({ logs }) => {
       const id = randomUUID();
       const text = app.text('POST', '/', [`X-Request-Id: ${id}`, 'Content-Length: 10'], 'x');
       await app.raw(text, { afterwards: 'vanish' });
@@ -81,7 +86,9 @@ export function logsContract(suite: Suite): void {
         linesOf(logs)
           .filter((line) => line.requestId === id)
           .map((line) => line.status);
-      await expect.poll(statuses, { timeout: 10_000 }).toContain(499);
+      // nginx's own word for a body that breaks off is another.
+      const status = suite.target.front === 'nginx' ? 400 : 499;
+      await expect.poll(statuses, { timeout: 10_000 }).toContain(status);
     });
 
     suite.itNeeds(['logs', 'health'], 'has a line for each probe', async ({ logs, health }) => {
@@ -100,7 +107,7 @@ export function logsContract(suite: Suite): void {
         linesOf(logs).filter((line) => line.msg === 'malformed request' && line.status === 400).length;
       const before = count();
       await app.raw('GARBAGE\r\n\r\n');
-      if (suite.target.front === 'node') await expect.poll(count, { timeout: 10_000 }).toBe(before + 1);
+      await expect.poll(count, { timeout: 10_000 }).toBe(before + 1);
       expect(linesOf(logs).filter((line) => line.method === '' || line.path === '')).toEqual([]);
     });
 
@@ -125,7 +132,7 @@ export function logsContract(suite: Suite): void {
       }
       await settle(logs);
       const names = new Set(linesOf(logs).map((line) => line.name));
-      expect([...names].sort()).toEqual(logs.map((log) => log.name).sort());
+      expect(names).toEqual(new Set(logs.map((log) => log.name)));
     });
 
     suite.itNeeds(['logs'], 'has no token, password, Authorization or query in it', async ({ logs }) => {

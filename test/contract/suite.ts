@@ -48,10 +48,10 @@ export class Suite {
   }
 
   health(endpoint: HealthEndpoint): Client {
-    let client = this.#healthClients.get(endpoint.name);
+    let client = this.#healthClients.get(endpoint.url);
     if (client === undefined) {
       client = new Client(() => endpoint, 'node');
-      this.#healthClients.set(endpoint.name, client);
+      this.#healthClients.set(endpoint.url, client);
     }
     return client;
   }
