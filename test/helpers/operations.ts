@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { type Agent, type RequestOptions, request } from 'node:http';
+import { type Agent, request } from 'node:http';
+import { type RequestOptions, request as requestTls } from 'node:https';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -95,7 +96,8 @@ export function send(
   { body, ...options }: RequestOptions & { agent?: Agent; body?: string } = {},
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
-    const sent = request(url, { agent: false, ...options }, (response) => {
+    const begin = url.startsWith('https:') ? requestTls : request;
+    const sent = begin(url, { agent: false, ...options }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk;
