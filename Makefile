@@ -30,7 +30,7 @@ certs: install ## make the certificates (tls/, ca/) and the JWT key (keys/) that
 
 # The tests name the images as they are without a registry.
 test: check ## types, lint, and every test that this machine can run  (REQUIRE=docker: fail where Docker does not answer)
-	@if [ "$${REQUIRE-}" = docker ] || docker version >/dev/null 2>&1; then $(MAKE) -s images REGISTRY= >/dev/null; fi
+	@if [ "$${REQUIRE-}" = docker ] || docker version >/dev/null 2>&1; then $(MAKE) -s images REGISTRY= | sed -n 1p; fi
 	@vitest run
 
 check: install ## types and lint alone

@@ -11,6 +11,7 @@ const bundle = (name: string, others: Record<string, string> = {}) =>
       dir: `out/${name}`,
       entryFileNames: '[name].mjs',
       chunkFileNames: '[name].mjs',
+      // Names stay, for those who read a stack trace.
       minify: { compress: true, codegen: true, mangle: false },
     },
   });

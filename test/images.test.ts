@@ -253,6 +253,9 @@ describeWithDocker('the images', () => {
 });
 
 describeWithDocker('docker build', () => {
+  // A machine that has built nothing yet downloads packages first.
+  const timeout = 300_000;
+
   test.each(names)('the check of the Dockerfile has nothing to say about %s', async (name) => {
     expect(await docker('build', '--check', '--file', 'docker/Dockerfile', '--target', name, '.')).toContain(
       'no warnings found',
@@ -303,14 +306,16 @@ describeWithDocker('docker build', () => {
     return directory;
   }
 
-  test('the same source makes the same layers, bytes, modes and times, from another checkout at another time', async () => {
+  test('the same source makes the same layers, bytes, modes and times, from another checkout at another time', {
+    timeout,
+  }, async () => {
     const here = await build(root);
     const there = await build(await anotherCheckout(), '--no-cache-filter', 'build,monolith');
     expect(there.cached.filter((step) => step.includes('rolldown'))).toEqual([]);
     expect(there.layers).toEqual(here.layers);
   });
 
-  test('a change in a source file makes another image, and installs nothing', async () => {
+  test('a change in a source file makes another image, and installs nothing', { timeout }, async () => {
     const checkout = await anotherCheckout();
     await appendFile(join(checkout, 'packages/monolith/src/main.ts'), '\nprocess.stdout.write("changed");\n');
     const here = await build(root);
