@@ -22,8 +22,8 @@ export interface Container {
   service: string;
   /** What it writes to stdout: one JSON object a line. */
   log: ProcessLog;
-  /** What it writes to stderr. */
-  errors: ProcessLog;
+  /** Whether it has ended since it was seen; then its log and its addresses are of the past. */
+  ended(): boolean;
   /** `127.0.0.1:port` where a port of the container is published. */
   address(port: number): string;
 }
@@ -39,7 +39,7 @@ export interface StackOptions {
 export class Stack {
   readonly #name = `kubernetes-101-test-${randomUUID().slice(0, 8)}`;
   readonly #options: StackOptions;
-  readonly #containers = new Map<string, Container>();
+  #containers: Container[] = [];
   #directory = '';
   #ca = '';
   #signingKey: SigningKey | undefined;
@@ -99,9 +99,9 @@ export class Stack {
     return `https://${this.one(service).address(8443).replace('127.0.0.1', host)}`;
   }
 
-  /** The containers of a service that have been seen so far, in the order of their numbers. */
+  /** The containers of a service that ran at the last look, in the order of their numbers. */
   all(service: string): Container[] {
-    return [...this.#containers.values()].filter((container) => container.service === service);
+    return this.#containers.filter((container) => container.service === service);
   }
 
   one(service: string): Container {
@@ -147,18 +147,20 @@ export class Stack {
     await rm(this.#directory, { recursive: true, force: true });
   }
 
-  /** Looks which containers there are by now, and follows their logs. */
+  /** Looks which containers run by now, and follows their logs. */
   async refresh(): Promise<void> {
     const lines = (await this.compose('ps', '--format', 'json')).trim().split('\n');
     const found = lines.map((line) => JSON.parse(line)).sort((a, b) => a.Name.localeCompare(b.Name));
-    for (const { ID: id, Name: name, Service: service, Publishers: publishers } of found) {
-      if (this.#containers.has(id)) continue;
+    const before = this.#containers;
+    this.#containers = found.map(({ ID: id, Name: name, Service: service, Publishers: publishers }) => {
+      const known = before.find((container) => container.id === id && !container.ended());
+      if (known !== undefined) return known;
       const address = (port: number) => {
         const { PublishedPort: published } = publishers.find((one: { TargetPort: number }) => one.TargetPort === port);
         return `127.0.0.1:${published}`;
       };
-      this.#containers.set(id, { id, name, service, address, ...follow(id, service) });
-    }
+      return { id, name, service, address, ...follow(id, service) };
+    });
   }
 
   compose(...args: string[]): Promise<string> {
@@ -203,11 +205,9 @@ export async function run(command: string, args: readonly string[]): Promise<str
   }
 }
 
-function follow(id: string, service: string): Pick<Container, 'log' | 'errors'> {
-  const name = service === 'frontend' || service === 'proxy' ? 'nginx' : service;
-  const [log, errors] = [new ProcessLog(name), new ProcessLog(name)];
-  const child = spawn('docker', ['logs', '--follow', id], { stdio: ['ignore', 'pipe', 'pipe'] });
+function follow(id: string, service: string): Pick<Container, 'log' | 'ended'> {
+  const log = new ProcessLog(service === 'frontend' || service === 'proxy' ? 'nginx' : service);
+  const child = spawn('docker', ['logs', '--follow', id], { stdio: ['ignore', 'pipe', 'ignore'] });
   child.stdout.setEncoding('utf8').on('data', (text: string) => log.add(text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => errors.add(text));
-  return { log, errors };
+  return { log, ended: () => child.exitCode !== null };
 }

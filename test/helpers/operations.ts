@@ -153,8 +153,8 @@ export async function endsWell(process: ServiceProcess, deadline?: number): Prom
 }
 
 /** Requests that were answered after the drain had begun. */
-export function servedWhileDraining(process: ServiceProcess): number {
-  const entries = process.log.entries();
+export function servedWhileDraining({ log }: Pick<ServiceProcess, 'log'>): number {
+  const entries = log.entries();
   const from = entries.findIndex(({ msg }) => msg === 'draining');
   return entries.slice(from).filter(({ msg, status }) => msg === 'request' && status === 200).length;
 }
