@@ -239,8 +239,9 @@ describeWithDocker('nginx in front of hello and auth', () => {
         const { hostname: host, port } = new URL(stack.urlOf('frontend'));
         const socket = connect({ host, port: Number(port), ca: stack.ca, servername: host });
         await once(socket, 'secureConnect');
+        const { serialNumber } = socket.getPeerX509Certificate() as X509Certificate;
         socket.destroy();
-        return (socket.getPeerX509Certificate() as X509Certificate).serialNumber;
+        return serialNumber;
       };
       const old = await serial();
       const requests = load();
