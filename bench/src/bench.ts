@@ -1,25 +1,31 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { dockerAnswers, removeStack, startStack } from './containers.ts';
 import { assignCores } from './cores.ts';
 import { Fleet } from './fleet.ts';
 import { chooseGenerator, connections } from './load.ts';
-import { measureLoad, measureProcesses, measureStorm, type Setup } from './measure.ts';
+import { measureImages, measureLoad, measureProcesses, measureStorm, type Setup } from './measure.ts';
 import { type Options, parseOptions, usage } from './options.ts';
 import { Processes } from './processes.ts';
-import { certgen } from './subjects.ts';
+import { bundle, certgen } from './subjects.ts';
 
 const measure = async (options: Options, processes: Processes, files: string): Promise<string> => {
   const cores = assignCores();
   const generator = chooseGenerator();
   const fleet = new Fleet();
   const say = (progress: string) => process.stderr.write(`bench: ${progress}\n`);
-  const setup: Setup = { options, processes, cores, generator, fleet, say };
 
   say('starting the servers');
   await processes.run(certgen(files));
+  await processes.run(bundle);
   await fleet.start(processes, cores.server, files);
+  const stack = dockerAnswers() ? await startStack(processes, cores) : undefined;
+  const setup: Setup = { options, processes, cores, generator, fleet, stack, say };
   const tables = [await measureLoad(setup), await measureProcesses(setup)];
+  if (stack === undefined) tables.push('Docker does not answer here: nginx and the images are left out.');
+  else tables.push(await measureImages(setup));
+  removeStack();
   await fleet.stop();
   tables.push(await measureStorm(setup));
 
@@ -27,7 +33,8 @@ const measure = async (options: Options, processes: Processes, files: string): P
   const facts =
     `Node ${process.version}, ${process.platform}; ${generator.name}, ${connections} connections, ${pinned}; ` +
     `slices of ${options.seconds} s in ${options.rounds} rounds, each ÷ the mean of the raw slices just before and after it; ` +
-    'medians (quartiles); request logs, to a pipe that is read, metrics and request ids on; the services run from source.';
+    'medians (quartiles); request logs, to a pipe that is read, metrics and request ids on; services run from source ' +
+    'unless it says otherwise.';
   return [facts, ...tables.map((text) => text.trimEnd())].join('\n\n').concat('\n');
 };
 
@@ -47,6 +54,7 @@ export const bench = async (args: string[]): Promise<void> => {
   const directory = mkdtempSync(join(tmpdir(), 'kubernetes-101-bench-'));
   process.once('exit', () => {
     processes.killAll();
+    removeStack();
     rmSync(directory, { recursive: true, force: true });
   });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

@@ -36,6 +36,20 @@ const repeatable = async (url: string, headers: Record<string, string> = {}) => 
   return { headers: rest as Record<string, string>, body: answer.body };
 };
 
+/** Waits for the first good answer. @throws Error when there is none within 20 s */
+export const firstAnswer = async (url: string): Promise<void> => {
+  const deadline = performance.now() + 20_000;
+  for (;;) {
+    try {
+      await getOk(url);
+      return;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  }
+};
+
 /** All programs, one process each, and a token that all of them accept. */
 export class Fleet {
   readonly members = new Map<string, Member>();
@@ -49,14 +63,15 @@ export class Fleet {
 
   /** Starts the programs one after the other. */
   async start(processes: Processes, prefix: string[], files: string): Promise<void> {
-    const surroundings = { files, origin: (name: string) => this.find(name).origin, answers: () => this.#answers() };
+    const surroundings = { files, origin: (name: string) => this.find(name).origin, answers: () => this.answers() };
     for (const program of programs) {
       const command = await program.command(surroundings);
       this.members.set(program.name, await startMember(processes, prefix, { program, command }));
     }
   }
 
-  async #answers(): Promise<Answers> {
+  /** What the yardstick is to repeat. */
+  async answers(): Promise<Answers> {
     const { origin } = this.find(monolith.name);
     this.token = await logIn(origin);
     const root = await repeatable(`${origin}/`);

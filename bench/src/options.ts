@@ -12,7 +12,7 @@ export const usage = `usage: node bench/src/main.ts [flags]
   -seconds N   whole seconds of load in one slice (2)
   -help        print this
 
-Writes Markdown to stdout and progress to stderr. The defaults take about four minutes.
+Writes Markdown to stdout and progress to stderr. The defaults take about eight minutes.
 `;
 
 /**

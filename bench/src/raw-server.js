@@ -1,10 +1,12 @@
 // The yardstick: the least that Node does to send what the application sends, with no framework, log or metrics.
-// Its argument, as JSON, holds those answers: headers and body of `/`, and of `/secure` for `token`.
+// Its first argument, as JSON, holds those answers: headers and body of `/`, and of `/secure` for `token`. The second is
+// where to listen, on a free port of loopback when it is missing.
 //
 // JavaScript, alone here: it is also the yardstick of start-up and memory, and stripping types costs both.
 import { createServer } from 'node:http';
 
 const { token, root, secure } = JSON.parse(process.argv[2]);
+const [host, port] = (process.argv[3] ?? '127.0.0.1:0').split(':');
 const verified = new Map([[token, { expires: Date.now() + 3_600_000 }]]);
 
 const server = createServer((request, response) => {
@@ -19,7 +21,7 @@ const server = createServer((request, response) => {
   }
 });
 
-server.listen(0, '127.0.0.1', () => {
+server.listen(Number(port), host, () => {
   const { address, port } = server.address();
   process.stdout.write(`${JSON.stringify({ msg: 'listening', listener: 'http', address: `${address}:${port}` })}\n`);
 });

@@ -63,9 +63,26 @@ const edge = service('edge', '/', ({ files, origin }) => [
   ...['-tls', `${files}/tls`, '-hello', origin('hello'), '-auth', origin('auth')],
 ]);
 
+/** Makes the bundles that the images hold. */
+export const bundle = [
+  'sh',
+  '-c',
+  `cd ${fileURLToPath(new URL('docker', repository))} && node_modules/.bin/rolldown --config`,
+];
+
+const bundled: Program = {
+  ...monolith,
+  name: 'monolith, bundled',
+  command: (surroundings) => [
+    ...node('docker/out/monolith/main.mjs'),
+    ...['-http', '127.0.0.1:0', '-health', '127.0.0.1:0', ...keys(surroundings)],
+  ],
+};
+
 /** In the order of their start. */
 export const programs: Program[] = [
   monolith,
+  bundled,
   raw,
   service('hello', '/', keys),
   service('auth', '/version', keys),
