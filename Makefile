@@ -29,9 +29,11 @@ certs: install ## make the certificates (tls/, ca/) and the JWT key (keys/) that
 	@node packages/certgen/src/main.ts
 
 # The tests name the images as they are without a registry.
-test: check ## types, lint, and every test that this machine can run  (REQUIRE=docker: fail where Docker does not answer)
-	@if [ "$${REQUIRE-}" = docker ] || docker version >/dev/null 2>&1; then $(MAKE) -s images REGISTRY= | sed -n 1p; fi
+test: check available-images ## types, lint, and every test that this machine can run  (REQUIRE=docker: fail where Docker does not answer)
 	@vitest run
+
+available-images:
+	@if [ "$${REQUIRE-}" = docker ] || docker version >/dev/null 2>&1; then $(MAKE) -s images REGISTRY= | sed -n 1p; fi
 
 check: install ## types and lint alone
 	@tsc -p .
@@ -61,7 +63,7 @@ docker:
 	@why=$$(docker version 2>&1 >/dev/null) || { \
 	  echo "Docker does not answer: start it, then type the same again ($$(tail -n 1 <<<"$$why"))" >&2; exit 1; }
 
-bench: install ## measure speed and memory, as ratios to a bare server
+bench: install available-images ## measure speed and memory, as ratios to a bare server
 	@node bench/src/main.ts
 
 format: install ## format the source, and mend what lint can mend
@@ -83,4 +85,4 @@ node_modules/.installed: $(MANIFESTS)
 clean: ## remove what was made in this directory  (images stay in Docker: 'docker image rm' removes them)
 	rm -rf node_modules packages/*/node_modules {bench,docker,test}/node_modules docker/out tls ca keys
 
-.PHONY: help up dev certs test check images push registry docker bench format outdated install clean
+.PHONY: help up dev certs test available-images check images push registry docker bench format outdated install clean

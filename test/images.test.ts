@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
+import { GenericContainer, Wait } from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { basic } from './contract/suite.ts';
 import { describeWithDocker } from './helpers/docker.ts';
-import { until } from './helpers/operations.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const base = 'gcr.io/distroless/nodejs26-debian13:nonroot';
@@ -23,7 +23,6 @@ const contents: Record<string, { files: string[]; bytes: number }> = {
 };
 const names = Object.keys(contents);
 const tags = names.flatMap((name) => versions.map((version) => `${name}:${version}`));
-const hardened = '--read-only --cap-drop ALL --security-opt no-new-privileges --user 12345:12345'.split(' ');
 const secret = 'a secret for tests, of more than 32 bytes';
 
 interface Image {
@@ -68,17 +67,25 @@ async function inspect(image: string): Promise<Image> {
 /** Runs an image until it ends by itself. */
 const runImage = (...args: string[]) => run('docker', 'run', '--rm', ...args);
 
-/** Starts a service that does not outlive its test; gives its container's name and where it answers. */
-async function startImage(...args: string[]): Promise<{ name: string; url: string }> {
-  const name = `img-${randomUUID()}`;
+/** As a pod of the workshop runs it: with a read-only root, without privileges, as a user that the image does not know. */
+class HardenedContainer extends GenericContainer {
+  constructor(image: string, ...flags: string[]) {
+    super(image);
+    this.hostConfig.ReadonlyRootfs = true;
+    this.withUser('12345:12345').withDroppedCapabilities('ALL').withSecurityOpt('no-new-privileges').withCommand(flags);
+  }
+}
+
+/** Starts a service that does not outlive its test; gives its container's id and where it answers. */
+async function startImage(image: string, ...flags: string[]): Promise<{ id: string; url: string }> {
+  const container = await new HardenedContainer(image, ...flags)
+    .withExposedPorts(8080)
+    .withWaitStrategy(Wait.forHttp('/version', 8080))
+    .start();
   onTestFinished(async () => {
-    await docker('rm', '--force', '--volumes', name);
+    await container.stop();
   });
-  await docker('run', '--detach', '--name', name, '--publish', '127.0.0.1::8080', ...args);
-  const address = await docker('port', name, '8080');
-  const url = `http://${address}`;
-  await until(`${name} answers`, async () => (await fetch(`${url}/version`)).ok);
-  return { name, url };
+  return { id: container.getId(), url: `http://${container.getHost()}:${container.getMappedPort(8080)}` };
 }
 
 interface Entry {
@@ -218,34 +225,33 @@ describeWithDocker('the images', () => {
     'a container of version %s with a read-only root, an unknown user and no privileges',
     (version) => {
       test('the monolith: logs in, and ends with 0 when it is stopped', async () => {
-        const { name, url } = await startImage(...hardened, `monolith:${version}`);
+        const { id, url } = await startImage(`monolith:${version}`);
         expect(await (await fetch(`${url}/version`)).json()).toEqual({ version });
         const { token } = await authorized(`${url}/login`, basic('user', 'password'));
         expect(await authorized(`${url}/secure`, `Bearer ${token}`)).toEqual({ message: 'Hello' });
         // Longer than any patience: what does not end by itself makes this test fail for its time, not with 137.
-        await docker('stop', '-t', '300', name);
-        expect(await docker('inspect', '--format', '{{.State.ExitCode}}', name)).toBe('0');
-        expect(await docker('logs', name)).toMatch(/"msg":"stopped"}$/);
+        await docker('stop', '-t', '300', id);
+        expect(await docker('inspect', '--format', '{{.State.ExitCode}}', id)).toBe('0');
+        expect(await docker('logs', id)).toMatch(/"msg":"stopped"}$/);
       });
 
       test('hello and auth: a token of one is good for the other', async () => {
         const [hello, auth] = await Promise.all(
-          ['hello', 'auth'].map((name) => startImage(...hardened, `${name}:${version}`, `-secret=${secret}`)),
+          ['hello', 'auth'].map((name) => startImage(`${name}:${version}`, `-secret=${secret}`)),
         );
         const { token } = await authorized(`${auth?.url}/login`, basic('user', 'password'));
         expect(await authorized(`${hello?.url}/secure`, `Bearer ${token}`)).toEqual({ message: 'Hello' });
       });
 
       test('certgen: fills a directory', async () => {
-        const { code, stdout } = await runImage(
-          ...hardened,
-          '--tmpfs',
-          '/out:mode=1777',
-          `certgen:${version}`,
-          '-out',
-          '/out',
-        );
-        expect(code).toBe(0);
+        const container = await new HardenedContainer(`certgen:${version}`, '-out', '/out')
+          .withTmpFs({ '/out': 'mode=1777' })
+          .withWaitStrategy(Wait.forOneShotStartup())
+          .start();
+        onTestFinished(async () => {
+          await container.stop();
+        });
+        const stdout = await docker('logs', container.getId());
         expect(stdout).toContain('made /out/tls/tls.crt');
       });
     },

@@ -35,7 +35,7 @@ export interface Stack {
 export const startStack = async (processes: Processes, cores: Cores): Promise<Stack> => {
   const services = ['frontend', 'hello', 'auth'];
   const compose = (...args: string[]) => processes.run(['env', 'FRONTEND_PORT=0', ...project, ...args]);
-  await compose('up', '--build', '--detach', '--wait', ...services);
+  await compose('up', '--no-build', '--detach', '--wait', ...services);
   const ids = (await compose('ps', '--quiet', ...services)).trim().split('\n');
   const core = cores.server.at(-1);
   if (core !== undefined) await processes.run(['docker', 'update', '--cpuset-cpus', core, ...ids]);
