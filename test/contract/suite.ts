@@ -1,4 +1,4 @@
-import { afterAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { Answer } from './answer.ts';
 import { Client } from './client.ts';
 import type { Capability, HealthEndpoint, Target } from './target.ts';
@@ -12,17 +12,12 @@ type Given<C extends Capability> = { [Name in C]: ReturnType<NonNullable<Target[
 export class Suite {
   readonly target: Target;
   readonly app: Client;
-  readonly #leftOut: string[] = [];
   readonly #healthClients = new Map<string, Client>();
   #token: Promise<string> | undefined;
 
   constructor(target: Target) {
     this.target = target;
     this.app = new Client(() => target.app(), target.front);
-    afterAll(() => {
-      if (this.#leftOut.length === 0) return;
-      process.stdout.write(`left out over ${target.name}:\n${this.#leftOut.map((name) => `  ${name}\n`).join('')}`);
-    });
   }
 
   /** A token from /login, the same one for the whole suite: each costs the server a tenth of a second of bcrypt. */
@@ -65,7 +60,6 @@ export class Suite {
   itNeeds<C extends Capability>(needs: C[], name: string, test: (given: Given<C>) => unknown): void {
     const missing = needs.filter((need) => this.target[need] === undefined);
     const why = `${this.target.name} gives no ${missing.join(', no ')}`;
-    if (missing.length > 0) this.#leftOut.push(`${name} (${why})`);
     it(name, async ({ skip }) => {
       skip(missing.length > 0, why);
       await test(Object.fromEntries(needs.map((need) => [need, this.target[need]?.()])) as Given<C>);
