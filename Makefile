@@ -13,6 +13,11 @@ PORT ?= 8080
 LOGS ?= pretty
 # A registry of one's own, such as localhost:5000.
 REGISTRY ?=
+# The kind cluster, and the ports of this machine that lead into it.
+CLUSTER ?= kubernetes-101
+FRONTEND_PORT ?= 8443
+MONOLITH_PORT ?= 31000
+IN_CLUSTER := CLUSTER='$(CLUSTER)' REGISTRY='$(REGISTRY)' FRONTEND_PORT='$(FRONTEND_PORT)' MONOLITH_PORT='$(MONOLITH_PORT)' k8s/cluster/cluster.sh
 IMAGES := $(foreach version,1.0.0 2.0.0,$(foreach name,monolith hello auth certgen,$(addsuffix /,$(REGISTRY))$(name):$(version)))
 MANIFESTS := package.json pnpm-lock.yaml pnpm-workspace.yaml $(wildcard packages/*/package.json */package.json)
 
@@ -63,6 +68,25 @@ docker:
 	@why=$$(docker version 2>&1 >/dev/null) || { \
 	  echo "Docker does not answer: start it, then type the same again ($$(tail -n 1 <<<"$$why"))" >&2; exit 1; }
 
+cluster: docker ## a Kubernetes cluster in Docker, with kind  (CLUSTER=name FRONTEND_PORT=9443 MONOLITH_PORT=32000: another one)
+	@$(IN_CLUSTER) cluster
+
+load: images ## build the images and load them into that cluster
+	@$(IN_CLUSTER) load $(IMAGES)
+
+deploy: ## apply k8s/ to the cluster that kubectl talks to, and wait until all is Ready  (REGISTRY=host:5000: with images from there)
+	@$(IN_CLUSTER) deploy
+
+undeploy: ## delete k8s/ from that cluster
+	@$(IN_CLUSTER) undeploy
+
+cluster-down: docker ## delete the cluster of 'make cluster'
+	@$(IN_CLUSTER) cluster-down
+
+test-cluster: install ## the tests that need a cluster, on the one that kubectl talks to, in namespaces of their own
+	@$(IN_CLUSTER) answers
+	@REQUIRE=cluster vitest run --no-file-parallelism test/cluster
+
 bench: install available-images ## measure speed and memory, as ratios to a bare server
 	@node bench/src/main.ts
 
@@ -83,6 +107,6 @@ node_modules/.installed: $(MANIFESTS)
 	@touch $@
 
 clean: ## remove what was made in this directory  (images stay in Docker: 'docker image rm' removes them)
-	rm -rf node_modules packages/*/node_modules {bench,docker,test}/node_modules docker/out tls ca keys
+	rm -rf node_modules packages/*/node_modules {bench,docker,test}/node_modules docker/out tls ca keys k8s/cluster/ca.crt
 
-.PHONY: help up dev certs test available-images check images push registry docker bench format outdated install clean
+.PHONY: help up dev certs test available-images check images push registry docker cluster load deploy undeploy cluster-down test-cluster bench format outdated install clean
