@@ -134,6 +134,8 @@ export function logsContract(suite: Suite): void {
       await settle(logs);
       const names = new Set(linesOf(logs).map((line) => line.name));
       expect(names).toEqual(new Set(logs.map((log) => log.name)));
+      // What a decoder writes for bytes that are no UTF-8.
+      expect(logs.flatMap((log) => log.lines()).join('')).not.toContain('\ufffd');
     });
 
     suite.itNeeds(['logs'], 'has no token, password, Authorization or query in it', async ({ logs }) => {
