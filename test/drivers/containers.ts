@@ -114,7 +114,7 @@ export class Stack {
     this.#directory = await mkdtemp(join(tmpdir(), 'kubernetes-101-'));
     const { hellos = 1, drainDelay = '0s', loginRate } = this.#options;
     await cp(join(docker, 'nginx'), join(this.#directory, 'nginx'), { recursive: true });
-    const environment = `NGINX=${join(this.#directory, 'nginx')}\nDRAIN_DELAY=${drainDelay}\n`;
+    const environment = `STACK_NGINX=${join(this.#directory, 'nginx')}\nSTACK_DRAIN_DELAY=${drainDelay}\n`;
     await writeFile(join(this.#directory, 'environment'), environment);
     if (loginRate !== undefined) await this.configure('shared/nginx.conf', 'rate=5r/s', `rate=${loginRate}r/s`);
     process.once('exit', this.#removeAtOnce).once('SIGTERM', this.#removeAndEnd);
