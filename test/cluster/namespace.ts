@@ -9,8 +9,11 @@ import {
   CoreV1Api,
   DiscoveryV1Api,
   KubeConfig,
+  type KubernetesObject,
+  KubernetesObjectApi,
   loadYaml,
   type V1Pod,
+  type V1PodSpec,
   type V1Secret,
 } from '@kubernetes/client-node';
 import { afterAll, afterEach, beforeAll } from 'vitest';
@@ -55,15 +58,22 @@ export class Namespace {
   readonly core: CoreV1Api;
   readonly apps: AppsV1Api;
   readonly discovery: DiscoveryV1Api;
+  readonly #objects: KubernetesObjectApi;
   readonly #listeners = new Listeners();
   readonly #following: { kill(): void }[] = [];
   #tunnel: Promise<Tunnel> | undefined;
 
   constructor() {
     this.config.loadFromDefault();
+    this.#objects = KubernetesObjectApi.makeApiClient(this.config);
     this.core = this.config.makeApiClient(CoreV1Api);
     this.apps = this.config.makeApiClient(AppsV1Api);
     this.discovery = this.config.makeApiClient(DiscoveryV1Api);
+  }
+
+  /** Creates an object of any kind in it. */
+  async add(object: KubernetesObject): Promise<void> {
+    await this.#objects.create({ ...object, metadata: { ...object.metadata, namespace: this.name } });
   }
 
   async create(): Promise<void> {
@@ -116,6 +126,35 @@ export class Namespace {
     await this.kubectl('wait', '--for=condition=Ready', 'pod/client', '--timeout=60s');
   }
 
+  /**
+   * A pod like the client, Ready, under another name and with other labels.
+   *
+   * @param script what Node runs in it, until it listens on 8080; otherwise it is there to curl from
+   * @param spec what else it has, such as where it runs
+   * @returns its address
+   */
+  async pod(
+    name: string,
+    labels: Record<string, string>,
+    script?: string,
+    spec: Partial<V1PodSpec> = {},
+  ): Promise<string> {
+    const pod = loadYaml<V1Pod>(await readFile(join(k8s, 'pods/client.yaml'), 'utf8'));
+    const container = pod.spec?.containers[0];
+    if (container === undefined) throw new Error('k8s/pods/client.yaml has no container');
+    if (script !== undefined) {
+      // An image that has Node, and is there.
+      container.image = 'certgen:1.0.0';
+      container.command = ['/nodejs/bin/node', '--input-type=module', '--eval', script];
+      container.readinessProbe = { tcpSocket: { port: 8080 }, periodSeconds: 1 };
+      container.resources = { requests: { cpu: '50m', memory: '64Mi' }, limits: { cpu: '1', memory: '256Mi' } };
+    }
+    Object.assign(pod.spec ?? {}, spec);
+    await this.core.createNamespacedPod({ namespace: this.name, body: { ...pod, metadata: { name, labels } } });
+    await this.kubectl('wait', '--for=condition=Ready', `pod/${name}`, '--timeout=60s');
+    return (await this.core.readNamespacedPod({ namespace: this.name, name })).status?.podIP ?? '';
+  }
+
   /** Runs a command in a pod. @returns what it wrote to stdout @throws with what it wrote to stderr */
   exec(pod: string, ...command: string[]): Promise<string> {
     return this.kubectl('exec', pod, '--', ...command);
@@ -127,6 +166,12 @@ export class Namespace {
     return items
       .filter(({ metadata, status }) => metadata?.deletionTimestamp === undefined && status?.phase !== 'Succeeded')
       .sort((a, b) => nameOf(a).localeCompare(nameOf(b)));
+  }
+
+  /** The names of pods with this label that are about to end. */
+  async endingPods(labelSelector: string): Promise<string[]> {
+    const { items } = await this.core.listNamespacedPod({ namespace: this.name, labelSelector });
+    return items.filter(({ metadata }) => metadata?.deletionTimestamp !== undefined).map(nameOf);
   }
 
   /** The texts in a Secret. */
@@ -190,18 +235,7 @@ export class Namespace {
   }
 
   async #startRelay(): Promise<Tunnel> {
-    const pod = loadYaml<V1Pod>(await readFile(join(k8s, 'pods/client.yaml'), 'utf8'));
-    const container = pod.spec?.containers[0];
-    if (container === undefined) throw new Error('k8s/pods/client.yaml has no container');
-    const script = await readFile(relay, 'utf8');
-    // An image that has Node, and is there.
-    container.image = 'certgen:1.0.0';
-    container.command = ['/nodejs/bin/node', '--input-type=module', '--eval', script];
-    container.readinessProbe = { tcpSocket: { port: 8080 }, periodSeconds: 1 };
-    container.resources = { requests: { cpu: '50m', memory: '64Mi' }, limits: { cpu: '1', memory: '256Mi' } };
-    pod.metadata = { name: 'relay', labels: { ...pod.metadata?.labels } };
-    await this.core.createNamespacedPod({ namespace: this.name, body: pod });
-    await this.kubectl('wait', '--for=condition=Ready', 'pod/relay', '--timeout=60s');
+    await this.pod('relay', { app: 'client' }, await readFile(relay, 'utf8'));
     return new Tunnel(await connectToPod(this.config, this.name, 'relay', 8080));
   }
 
