@@ -127,9 +127,8 @@ wait_until_ready() {
 
 undeploy() {
   needs_cluster
-  kubectl delete -f k8s/ --ignore-not-found
-  # The Job's pod goes a little after the Job.
-  kubectl wait --for=delete pod --selector="$part_of" --timeout=60s >/dev/null
+  # Foreground: the pods of a Deployment and of a Job go before it.
+  kubectl delete -f k8s/ --ignore-not-found --cascade=foreground
   rm -f "$ca"
   say 'Nothing of k8s/ is left'
 }

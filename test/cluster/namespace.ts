@@ -186,7 +186,7 @@ export class Namespace {
   async endpoints(service: string): Promise<string[]> {
     const labelSelector = `kubernetes.io/service-name=${service}`;
     const { items } = await this.discovery.listNamespacedEndpointSlice({ namespace: this.name, labelSelector });
-    const ready = items.flatMap(({ endpoints = [] }) => endpoints).filter(({ conditions }) => conditions?.ready);
+    const ready = items.flatMap(({ endpoints }) => endpoints ?? []).filter(({ conditions }) => conditions?.ready);
     return ready.map(({ targetRef }) => targetRef?.name ?? '').sort();
   }
 

@@ -26,7 +26,7 @@ describeWithCluster('the set', () => {
     await namespace.apply({}, ...strict);
   });
 
-  test.each(['pods'])('nor about those in k8s/%s', async (folder) => {
+  test.each(['pods', 'services', 'deployments'])('nor about those in k8s/%s', async (folder) => {
     await namespace.apply({ folder }, ...strict);
   });
 
