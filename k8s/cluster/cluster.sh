@@ -33,9 +33,13 @@ make_cluster() {
   needs_kind
   if exists; then
     kind export kubeconfig --name "$cluster" >/dev/null 2>&1 || true
-    [ "$(on_kind get nodes --output=name 2>/dev/null | wc -l)" = "$(kind get nodes --name "$cluster" 2>/dev/null | wc -l)" ] &&
+    local made running joined
+    made=$(docker ps --all --quiet --filter "label=io.x-k8s.kind.cluster=$cluster" | wc -l)
+    running=$(docker ps --quiet --filter "label=io.x-k8s.kind.cluster=$cluster" | wc -l)
+    joined=$(on_kind get nodes --output=name 2>/dev/null | wc -l)
+    [ "$made" = "$running" ] && [ "$made" = "$joined" ] &&
       on_kind wait --for=condition=Ready nodes --all --timeout=60s >/dev/null 2>&1 ||
-      fail "Cluster $cluster is there, but not all of its nodes are: type 'make cluster-down', then 'make cluster'"
+      fail "Cluster $cluster is there, but not whole ($made nodes made, $running running, $joined joined): type 'make cluster-down', then 'make cluster'"
     say "Cluster $cluster is there already, and Ready"
     return
   fi
@@ -115,12 +119,13 @@ mapped_port() {
 }
 
 wait_until_ready() {
-  local end=$((SECONDS + 300)) images
+  local end=$((SECONDS + 300)) images bring='make load'
+  [ -z "$registry" ] || bring="make push REGISTRY=$REGISTRY"
   until kubectl rollout status deployment --selector="$part_of" --timeout=3s >/dev/null 2>&1 &&
     kubectl wait --for=condition=Ready pod/monolith --timeout=3s >/dev/null 2>&1; do
     images=$(kubectl get pods --selector="$part_of" \
       --output=jsonpath='{range .items[*].status.containerStatuses[?(@.state.waiting.reason=="ImagePullBackOff")]}{.image}{"\n"}{end}')
-    [ -z "$images" ] || fail "Not in the cluster, and not to be had from a registry: $(sort -u <<<"$images" | xargs): type 'make load', then 'make deploy'"
+    [ -z "$images" ] || fail "No node has, nor can fetch, $(sort -u <<<"$images" | xargs): type '$bring', then this again"
     [ $SECONDS -lt $end ] || { kubectl get pods --selector="$part_of" >&2; fail "Not Ready after 5 minutes: 'kubectl describe pods' and 'kubectl events' say why"; }
   done
 }
