@@ -12,6 +12,8 @@ const answered = {};
 const accepted = {};
 let failed = 0;
 let second = 0;
+/** The requests that have no answer yet, each with the second in which it began. */
+const begun = new Set();
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
@@ -38,6 +40,8 @@ function connection(url) {
 
 /** Sends, and counts; @returns the body when it is what it should be */
 async function count(client, url, path, options, expected) {
+  const request = { second };
+  begun.add(request);
   try {
     const { status, body } = await client(path, options);
     if (status !== 200 || !expected.test(body)) throw new Error(`${status} ${body}`);
@@ -47,6 +51,8 @@ async function count(client, url, path, options, expected) {
     failed += 1;
     say({ failure: `${options.method} ${url}${path}: ${message}`, url, at: new Date() });
     return undefined;
+  } finally {
+    begun.delete(request);
   }
 }
 
@@ -80,6 +86,7 @@ createServer().listen(8080);
 setInterval(() => logIn(loginClient), 1000);
 setInterval(() => {
   second += 1;
-  say({ second, answered, failed, accepted, kids: [...new Set(tokens.map(({ kid }) => kid))] });
+  const oldest = Math.min(second, ...[...begun].map((request) => request.second));
+  say({ second, oldest, answered, failed, accepted, kids: [...new Set(tokens.map(({ kid }) => kid))] });
 }, 1000);
 for (const [url, count] of Object.entries(clients)) for (let one = 0; one < count; one += 1) void goOn(url);

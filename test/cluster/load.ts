@@ -20,6 +20,8 @@ const script = fileURLToPath(new URL('load.js', import.meta.url));
 /** What load.js writes once a second. */
 interface Counts {
   second: number;
+  /** The second in which the oldest of the requests that have no answer yet began. */
+  oldest: number;
   /** Requests with the right answer so far, by URL. */
   answered: Record<string, number>;
   failed: number;
@@ -53,11 +55,11 @@ export class ClusterLoad {
     return load;
   }
 
-  /** Waits until requests have begun and ended in what is now the state of things. */
+  /** Waits until all requests of before have ended, and others that began in what is now the state of things. */
   async goesOn(): Promise<Counts> {
     const seen = this.#log.entries().filter((line) => 'second' in line).length;
-    // The first line that comes may tell of the second before.
-    return this.#waitFor(({ second }) => second > seen + 1);
+    // The last line that has come tells of a second that is over.
+    return this.#waitFor(({ oldest }) => oldest > seen + 1);
   }
 
   /** Waits until it has no token that another key than this one signed. */
