@@ -80,6 +80,8 @@ export class Namespace {
     process.once('exit', this.#removeAtOnce).once('SIGTERM', this.#removeAndEnd);
     await run('kubectl', ['create', 'namespace', this.name]);
     await run('kubectl', ['label', 'namespace', this.name, ...restricted]);
+    // A pod that names no account is refused until this one is there.
+    await this.kubectl('wait', '--for=create', 'serviceaccount/default', '--timeout=30s');
   }
 
   /** Removes it with all that is in it; nobody waits for those who end in order. */

@@ -14,6 +14,13 @@ describeWithCluster('the set', () => {
   const podsByUid = async () =>
     Object.fromEntries((await namespace.pods(partOf)).map((pod) => [`${pod.metadata?.uid}`, restarts(pod)]));
 
+  test.each(['pods', 'services', 'deployments'])(
+    'the API server has no warning about the files in k8s/%s, and knows every field',
+    async (folder) => {
+      await namespace.apply({ folder }, ...strict);
+    },
+  );
+
   test('one kubectl apply leads from nothing to all Ready', { timeout: 300_000 }, async () => {
     const said = await namespace.apply();
     expect(said.filter((line) => !line.endsWith(' created'))).toEqual([]);
@@ -22,12 +29,8 @@ describeWithCluster('the set', () => {
     expect(pods.sort()).toEqual(['auth', 'auth', 'frontend', 'frontend', 'hello', 'hello', 'monolith']);
   });
 
-  test('the API server has no warning about the files of k8s, and knows every field', async () => {
+  test('the API server has no warning about the files of the set, and knows every field', async () => {
     await namespace.apply({}, ...strict);
-  });
-
-  test.each(['pods', 'services', 'deployments'])('nor about those in k8s/%s', async (folder) => {
-    await namespace.apply({ folder }, ...strict);
   });
 
   test('nothing was restarted on the way', async () => {
