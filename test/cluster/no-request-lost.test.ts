@@ -64,6 +64,28 @@ describeWithCluster('no request is lost', () => {
     });
   });
 
+  test('when a node is drained, but the bare Pod that ran there is gone', { timeout: 300_000 }, async () => {
+    const [monolith] = await namespace.pods('app=monolith');
+    const node = monolith?.spec?.nodeName ?? '';
+    await losesNone(async () => {
+      try {
+        // Of what else there is on the node, nothing is touched.
+        const options = ['--pod-selector', partOf, '--force', '--delete-emptydir-data', '--timeout=240s'];
+        await namespace.kubectl('drain', node, ...options);
+        await rolledOut();
+      } finally {
+        await namespace.kubectl('uncordon', node);
+      }
+    });
+    const left = await namespace.pods(partOf);
+    expect(left.map(({ spec }) => spec?.nodeName)).not.toContain(node);
+    expect([...new Set(left.map(({ metadata }) => metadata?.labels?.app))].sort()).toEqual([
+      'auth',
+      'frontend',
+      'hello',
+    ]);
+  });
+
   test('and nginx was never restarted', async () => {
     for (const pod of await namespace.pods('app=frontend')) expect(restarts(pod)).toEqual({ nginx: 0 });
   });
