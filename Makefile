@@ -74,7 +74,7 @@ cluster: docker ## a Kubernetes cluster in Docker, with kind  (CLUSTER=name FRON
 load: images ## build the images and load them into that cluster
 	@$(IN_CLUSTER) load $(IMAGES)
 
-deploy: ## apply k8s/ to the cluster that kubectl talks to, and wait until all is Ready  (REGISTRY=host:5000: with images from there)
+deploy: ## apply k8s/ to the cluster that kubectl talks to, and wait until all is Ready  (VERSION=2.0.0; REGISTRY=host:5000: with images from there)
 	@$(IN_CLUSTER) deploy
 
 undeploy: ## delete k8s/ from that cluster

@@ -87,7 +87,7 @@ deploy() {
   kubectl delete job certgen --ignore-not-found >/dev/null
   local file
   for file in k8s/*.yaml; do cat "$file"; echo ---; done |
-    sed -E "s#image: (monolith|hello|auth|certgen):#image: $registry\1:#" | kubectl apply -f -
+    sed -E "s/1\.0\.0/${VERSION:-1.0.0}/; s#image: (monolith|hello|auth|certgen):#image: $registry\1:#" | kubectl apply -f -
   say 'Waiting until all is Ready'
   wait_until_ready
   kubectl get secret tls-certs --output=jsonpath='{.data.ca\.crt}' | base64 --decode >"$ca"

@@ -1,13 +1,12 @@
 import { execFile } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { dumpYaml } from '@kubernetes/client-node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Materials, makeMaterials } from '../drivers/materials.ts';
 import { describeWithCluster } from '../helpers/cluster.ts';
 import { send } from '../helpers/operations.ts';
-import { k8s, useNamespace } from './namespace.ts';
+import { commandsOf } from './documented.ts';
+import { useNamespace } from './namespace.ts';
 
 describeWithCluster('who has the role edit in a namespace', () => {
   const namespace = useNamespace();
@@ -22,13 +21,7 @@ describeWithCluster('who has the role edit in a namespace', () => {
     // As `make certs` makes them.
     materials = await makeMaterials();
     kubeconfig = join(materials.directory, 'kubeconfig');
-    const cluster = JSON.parse(
-      await namespace.kubectl('config', 'view', '--minify', '--raw', '--flatten', '--output=json'),
-    );
-    const names = { cluster: cluster.clusters[0].name, user: 'learner', namespace: namespace.name };
-    cluster.users = [{ name: 'learner', user: { token } }];
-    cluster.contexts = [{ name: 'learner', context: names }];
-    await writeFile(kubeconfig, dumpYaml({ ...cluster, 'current-context': 'learner' }), { mode: 0o600 });
+    await namespace.writeKubeconfig(kubeconfig, token);
   });
   afterAll(() => materials.remove());
 
@@ -47,8 +40,7 @@ describeWithCluster('who has the role edit in a namespace', () => {
   });
 
   test('brings it up by what k8s/README.md says', { timeout: 300_000 }, async () => {
-    const section = (await readFile(join(k8s, 'README.md'), 'utf8')).split('## Without the right to make Roles\n')[1];
-    const commands = /^```sh\n(.*?)^```$/ms.exec(section ?? '')?.[1] ?? '';
+    const [commands = ''] = await commandsOf('Without the right to make Roles');
     expect(commands).toContain('kubectl patch');
     const script = `set -euo pipefail; export KUBECONFIG=${kubeconfig}\n${commands}`;
     await promisify(execFile)('bash', ['-c', script], { cwd: materials.directory });

@@ -8,6 +8,7 @@ import {
   AppsV1Api,
   CoreV1Api,
   DiscoveryV1Api,
+  dumpYaml,
   KubeConfig,
   type KubernetesObject,
   KubernetesObjectApi,
@@ -98,6 +99,18 @@ export class Namespace {
   /** In this namespace. @returns what it wrote to stdout @throws with what it wrote to stderr */
   kubectl(...args: string[]): Promise<string> {
     return run('kubectl', ['--namespace', this.name, ...args]);
+  }
+
+  /** A configuration for kubectl in which this namespace is the default. @param token of somebody else who asks */
+  async writeKubeconfig(path: string, token?: string): Promise<void> {
+    const config = JSON.parse(await this.kubectl('config', 'view', '--minify', '--raw', '--flatten', '--output=json'));
+    const [context] = config.contexts;
+    context.context.namespace = this.name;
+    if (token !== undefined) {
+      config.users = [{ name: 'other', user: { token } }];
+      context.context.user = 'other';
+    }
+    await writeFile(path, dumpYaml(config), { mode: 0o600 });
   }
 
   /** `kubectl apply -f k8s/`, of a copy. @returns what it said of each object */
