@@ -22,7 +22,7 @@ IMAGES := $(foreach version,1.0.0 2.0.0,$(foreach name,monolith hello auth certg
 MANIFESTS := package.json pnpm-lock.yaml pnpm-workspace.yaml $(wildcard packages/*/package.json */package.json)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: certs ## both forms on this machine, until Ctrl-C  (LOGS=json: raw logs; PORT=9080: other ports; VERSION=2.0.0)
 	@node packages/up/src/main.ts -port='$(PORT)' -logs='$(LOGS)'
@@ -90,6 +90,10 @@ test-cluster: install ## the tests that need a cluster, on the one that kubectl 
 bench: install available-images ## measure speed and memory, as ratios to a bare server
 	@node bench/src/main.ts
 
+bench-cluster: install ## measure memory, CPU and times in the cluster that kubectl talks to
+	@$(IN_CLUSTER) answers
+	@REQUIRE=cluster vitest run test/cluster/resources.test.ts
+
 format: install ## format the source, and mend what lint can mend
 	@biome check --write .
 
@@ -109,4 +113,4 @@ node_modules/.installed: $(MANIFESTS)
 clean: ## remove what was made in this directory  (images stay in Docker: 'docker image rm' removes them)
 	rm -rf node_modules packages/*/node_modules {bench,docker,test}/node_modules docker/out tls ca keys k8s/cluster/ca.crt
 
-.PHONY: help up dev certs test available-images check images push registry docker cluster load deploy undeploy cluster-down test-cluster bench format outdated install clean
+.PHONY: help up dev certs test available-images check images push registry docker cluster load deploy undeploy cluster-down test-cluster bench bench-cluster format outdated install clean
