@@ -91,9 +91,12 @@ describeWithDocker('nginx in front of hello and auth', () => {
       expect(seen).toEqual([]);
     });
 
-    test('HTTP/0.9, which has no way to refuse, is hung up on', async () => {
-      expect(await sendRaw('GET /\r\n')).toEqual({ statuses: [], seen: [] });
-    });
+    test.each(['GET /\r\n', 'POST /login\r\nabc\r\n0\r\n\r\n', 'PUT /\r\n', 'BREW /\r\n'])(
+      'HTTP/0.9, which has no way to refuse, is hung up on: %j',
+      async (bytes) => {
+        expect(await sendRaw(bytes)).toEqual({ statuses: [], seen: [] });
+      },
+    );
 
     test('bare LF as line ends are read as one request', async () => {
       const bytes = 'GET /version HTTP/1.1\nHost: a\nConnection: close\n\n';
