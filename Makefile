@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 # With the machine's own Node: the project's comes with it.
-PNPM := env PATH="$(PATH)" npx -y pnpm@12
+OWN := env PATH="$(PATH)"
+PNPM := $(OWN) npx -y pnpm@12
 # Everything else runs on the project's Node, whatever the machine has.
 PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 export PATH
@@ -106,11 +107,13 @@ install: node_modules/.installed ## fetch what is missing: the packages and the 
 
 node_modules/.installed: $(MANIFESTS)
 	@command -v npx >/dev/null || { echo "npx is missing: it comes with Node.js 20 or newer (apt-get install nodejs npm)" >&2; exit 1; }
+	@$(OWN) node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' || { \
+	  echo "This machine's Node.js is $$($(OWN) node --version): 20 or newer is needed (nodejs.org)" >&2; exit 1; }
 	@echo 'Fetching packages and the Node.js they run on (the first time takes a while)'
-	@$(PNPM) install --frozen-lockfile
+	@$(PNPM) install --frozen-lockfile --loglevel error
 	@touch $@
 
 clean: ## remove what was made in this directory  (images stay in Docker: 'docker image rm' removes them)
-	rm -rf node_modules packages/*/node_modules {bench,docker,test}/node_modules docker/out tls ca keys k8s/cluster/ca.crt
+	rm -rf node_modules packages/*/node_modules {bench,docker,test}/node_modules docker/out tls ca ca.crt keys k8s/cluster/ca.crt
 
 .PHONY: help up dev certs test available-images check images push registry docker cluster load deploy undeploy cluster-down test-cluster bench bench-cluster format outdated install clean

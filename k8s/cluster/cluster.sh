@@ -108,6 +108,7 @@ curl --cacert $ca -u user:password https://localhost:$frontend/login
 TOKEN=\$(curl -s --cacert $ca -u user:password https://localhost:$frontend/login | sed 's/.*"token":"//; s/".*//')
 curl --cacert $ca -H "Authorization: Bearer \$TOKEN" https://localhost:$frontend/secure
 curl --cacert $ca https://localhost:$monolith/
+curl --cacert $ca https://localhost:$monolith/version
 EOF
 }
 
@@ -118,14 +119,20 @@ mapped_port() {
   docker port "${context#kind-}-control-plane" "$1/tcp" 2>/dev/null | sed -n '1s/.*://p' || true
 }
 
+# The image that the monolith runs. Told to take another one, it is Ready until it begins to end, and again after that.
+monolith_image() {
+  kubectl get pod monolith --output=jsonpath='{.status.containerStatuses[?(@.state.running)].image}' 2>/dev/null || true
+}
+
 wait_until_ready() {
-  local end=$((SECONDS + 300)) images bring='make load'
-  [ -z "$registry" ] || bring="make push REGISTRY=$REGISTRY"
+  local end=$((SECONDS + 300)) images bring="make load', which brings 1.0.0 and 2.0.0"
+  [ -z "$registry" ] || bring="make push REGISTRY=$REGISTRY'"
   until kubectl rollout status deployment --selector="$part_of" --timeout=3s >/dev/null 2>&1 &&
+    [[ $(monolith_image) == *"${registry}monolith:${VERSION:-1.0.0}" ]] &&
     kubectl wait --for=condition=Ready pod/monolith --timeout=3s >/dev/null 2>&1; do
     images=$(kubectl get pods --selector="$part_of" \
       --output=jsonpath='{range .items[*].status.containerStatuses[?(@.state.waiting.reason=="ImagePullBackOff")]}{.image}{"\n"}{end}')
-    [ -z "$images" ] || fail "No node has, nor can fetch, $(sort -u <<<"$images" | xargs): type '$bring', then this again"
+    [ -z "$images" ] || fail "No node has, nor can fetch, $(sort -u <<<"$images" | xargs): type '$bring, then this again"
     [ $SECONDS -lt $end ] || { kubectl get pods --selector="$part_of" >&2; fail "Not Ready after 5 minutes: 'kubectl describe pods' and 'kubectl events' say why"; }
   done
 }
@@ -135,7 +142,7 @@ undeploy() {
   # Foreground: the pods of a Deployment and of a Job go before it.
   kubectl delete -f k8s/ --ignore-not-found --cascade=foreground
   rm -f "$ca"
-  say 'Nothing of k8s/ is left'
+  say 'Nothing of k8s/*.yaml is left'
 }
 
 cluster_down() {

@@ -46,7 +46,7 @@ describeWithCluster('make', () => {
     const pasted = stdout.slice(stdout.indexOf('To paste')).split('\n').slice(1).join('\n');
     const { stdout: answers } = await bash(pasted.replaceAll('curl ', 'curl --silent --show-error '));
     expect(answers).toMatch(
-      /^\{"message":"Hello"\}\n\{"version":"1.0.0"\}\n\{"token":"[^"]+"\}\n\{"message":"Hello"\}\n\{"message":"Hello"\}\n$/,
+      /^\{"message":"Hello"\}\n\{"version":"1.0.0"\}\n\{"token":"[^"]+"\}\n\{"message":"Hello"\}\n\{"message":"Hello"\}\n\{"version":"1.0.0"\}\n$/,
     );
   });
 
@@ -63,6 +63,10 @@ describeWithCluster('make', () => {
     );
     expect(await bash('make deploy VERSION=2.0.0')).toMatchObject({ code: 0, stderr: '' });
     await expect.poll(versions, { timeout: 60_000 }).toEqual(['hello:2.0.0']);
+    const [monolith] = await namespace.pods('app=monolith');
+    expect(monolith?.status?.containerStatuses).toMatchObject([
+      { ready: true, image: expect.stringMatching(/monolith:2\.0\.0$/) },
+    ]);
   });
 
   test('undeploy leaves nothing, and may be repeated', { timeout: 200_000 }, async () => {
@@ -71,7 +75,7 @@ describeWithCluster('make', () => {
       expect({ code, stderr, said: stdout.trim().split('\n').at(-1) }).toEqual({
         code: 0,
         stderr: '',
-        said: 'Nothing of k8s/ is left',
+        said: 'Nothing of k8s/*.yaml is left',
       });
       expect(await namespace.kubectl('get', 'all,secrets,jobs,networkpolicies,roles', '--output=name')).toBe('');
     }
