@@ -40,10 +40,15 @@ describeWithCluster('what k8s/README.md says of', () => {
     await expect.poll(() => type(namespace, command), patience).toContain(words);
   }
 
-  /** Does what the row says, until all is Ready. */
+  /** Waits until requests are answered again: the nodes learn of pods a little after these are Ready. */
+  const isWellAgain = () =>
+    expect.poll(async () => (await load.during(() => load.goesOn())).failures, patience).toEqual([]);
+
+  /** Does what the row says, until all is Ready and every node knows. */
   async function mend(what: string): Promise<void> {
     await type(namespace, (await row(what)).cure);
     await namespace.ready();
+    await isWellAgain();
   }
 
   test.each([
@@ -81,6 +86,7 @@ describeWithCluster('what k8s/README.md says of', () => {
         .toSatisfy((names: string[]) => {
           return names.length === 2 && !names.some((name) => killed.includes(name));
         });
+      await isWellAgain();
     });
     const isProblem = (failure: string) => failure.endsWith(problem(502)) || failure.endsWith(problem(504));
     expect(failures.filter(({ failure }) => !isItsOwn(failure) || !isProblem(failure))).toEqual([]);
