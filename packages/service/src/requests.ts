@@ -8,10 +8,10 @@ import { originForm, pathOf, type Routes } from './routes.ts';
 
 const ID = Symbol('request id');
 const CURRENT = Symbol('response in progress');
-const UNANSWERED = Symbol('requests without an answer');
+const WAITING = Symbol('responses before that one');
 
 type TrackedRequest = IncomingMessage & { [ID]: string };
-type TrackedSocket = Socket & { [CURRENT]?: TrackedResponse | undefined; [UNANSWERED]?: number };
+type TrackedSocket = Socket & { [CURRENT]?: TrackedResponse | undefined; [WAITING]?: TrackedResponse[] };
 
 /** An answer that knows when its request began, and that carries what every answer carries. */
 export class TrackedResponse extends ServerResponse {
@@ -25,12 +25,6 @@ export class TrackedResponse extends ServerResponse {
     headers['x-request-id'] = requestId(this.req);
     headers['x-content-type-options'] = 'nosniff';
     return super.writeHead(status, headers);
-  }
-
-  override end(chunk?: unknown, encoding?: unknown, callback?: unknown): this {
-    const socket = this.req.socket as TrackedSocket;
-    if (!this.writableEnded) socket[UNANSWERED] = (socket[UNANSWERED] ?? 0) - 1;
-    return super.end(chunk as never, encoding as never, callback as never);
   }
 }
 
@@ -87,9 +81,13 @@ export class Requests {
    */
   begin(request: IncomingMessage, response: TrackedResponse, routes: Routes): boolean {
     const socket = request.socket as TrackedSocket;
-    const unanswered = socket[UNANSWERED] ?? 0;
-    if (unanswered === MOST_UNANSWERED) return false;
-    socket[UNANSWERED] = unanswered + 1;
+    const last = socket[CURRENT];
+    // Most requests come when the last one on their connection is done: only the others are counted.
+    if (last !== undefined) {
+      const waiting = [...(socket[WAITING] ?? []), last].filter((one) => !one.writableEnded);
+      if (waiting.length >= MOST_UNANSWERED) return false;
+      socket[WAITING] = waiting;
+    }
     socket[CURRENT] = response;
     const given = request.headers['x-request-id'];
     const wellFormed = typeof given === 'string' && /^[\w.-]{1,64}$/.test(given);
